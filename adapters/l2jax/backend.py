@@ -1,0 +1,66 @@
+"""JAX as a backend of l2core: its namespace, and rho with psi registered as its derivative."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from l2core import Criterion, Loss
+from l2core.backend import Namespace
+
+XP = cast(Namespace, jnp)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _rho(loss: Loss, r: Array) -> Array:
+    return cast(Array, loss.rho(r, XP))
+
+
+@_rho.defjvp
+def _rho_jvp(loss: Loss, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return _rho(loss, *primals), _psi(loss, *primals) * tangents[0]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _psi(loss: Loss, r: Array) -> Array:
+    return cast(Array, loss.psi(r, XP))
+
+
+@_psi.defjvp
+def _psi_jvp(loss: Loss, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return _psi(loss, *primals), loss.curvature(primals[0], XP) * tangents[0]
+
+
+class JaxBackend:
+    """The one instance is BACKEND."""
+
+    xp = XP
+    arrays: tuple[type, ...] = (jax.Array,)
+
+    @property
+    def widest(self) -> str:
+        return "float64" if jax.config.jax_enable_x64 else "float32"
+
+    def rho(self, loss: Loss, r: Array) -> Array:
+        return cast(Array, _rho(loss, r))
+
+    def length(self, x: Array, axis: int) -> int:
+        return cast(int, x.shape[axis])
+
+    def scalar(self, value: float, dtype: str, like: Array) -> Array:
+        return jnp.asarray(value, dtype)
+
+    def matched(self, x: Array, pred: Array) -> Array:
+        return x
+
+    def fused(
+        self, criterion: Criterion, pred: Any, target: Any, weight: Any, mask: Any
+    ) -> Array | None:
+        return None
+
+
+BACKEND = JaxBackend()

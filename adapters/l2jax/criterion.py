@@ -1,0 +1,123 @@
+"""The criterion as a JAX callable: jitted, and NumPy arrays may stand for JAX ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from numbers import Real
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, tree_util
+
+import l2core
+from l2core import Terms
+from l2core.backend import NUMPY, Backend, check_array, narrowed
+from l2core.dtypes import KNOWN, dtype_name
+from l2jax.backend import BACKEND
+
+tree_util.register_dataclass(
+    Terms, data_fields=["numerator", "denominator"], meta_fields=["root", "empty"]
+)
+
+
+@dataclass(frozen=True)
+class Criterion(l2core.Criterion):
+    """An :class:`l2core.Criterion` of JAX arrays, for use under any transform.
+
+    ``criterion(pred, target, *, weight=None, mask=None, variance=None, denominator=None)``: shapes,
+    dtypes, errors and fields are those of the core. It is hashable, hence static under ``jit``;
+    weights, masks and denominators may be traced. NumPy arrays are taken as JAX takes them, except
+    that 64-bit integers become floats where JAX has no 64-bit types, instead of wrapping around.
+    """
+
+    _backend: ClassVar[Backend | None] = BACKEND
+
+    def __call__(
+        self,
+        pred: Array,
+        target: Array,
+        *,
+        weight: Array | float | None = None,
+        mask: Array | None = None,
+        variance: Array | float | None = None,
+        denominator: Array | float | None = None,
+    ) -> Array:
+        """The loss, as :meth:`l2core.Criterion.__call__` says."""
+        return _call(self, *self._arrays(pred, target, weight, mask, variance, denominator))
+
+    def terms(
+        self,
+        pred: Array,
+        target: Array,
+        *,
+        weight: Array | float | None = None,
+        mask: Array | None = None,
+        variance: Array | float | None = None,
+        denominator: Array | float | None = None,
+    ) -> Terms:
+        """Numerator and denominator of the mean, a pytree: :meth:`l2core.Criterion.terms`."""
+        return _terms(self, *self._arrays(pred, target, weight, mask, variance, denominator))
+
+    def value_and_grad(
+        self,
+        pred: Array,
+        target: Array,
+        *,
+        weight: Array | float | None = None,
+        mask: Array | None = None,
+        variance: Array | float | None = None,
+        denominator: Array | float | None = None,
+    ) -> tuple[Array, Array]:
+        """In closed form: :meth:`l2core.Criterion.value_and_grad`. Complex gradients unconjugated."""
+        arrays = self._arrays(pred, target, weight, mask, variance, denominator)
+        return _value_and_grad(self, *arrays)
+
+    def _arrays(
+        self, pred: Any, target: Any, weight: Any, mask: Any, variance: Any, denominator: Any
+    ) -> tuple[Any, ...]:
+        pred_name, target_name, weight_name = self._names
+        if isinstance(denominator, Real):
+            self._check_given_denominator(denominator, BACKEND)
+        return (
+            _array(pred, pred_name),
+            _array(target, target_name),
+            _array(weight, weight_name, number=True),
+            _array(mask, "mask", optional=True),
+            _array(variance, "variance", number=True),
+            _array(denominator, "denominator", number=True),
+        )
+
+
+def _array(x: Any, name: str, *, optional: bool = False, number: bool = False) -> Any:
+    """x as JAX takes it: arrays (of NumPy too), and None or a number where one may stand."""
+    if x is None and (optional or number) or number and isinstance(x, int | float):
+        return x
+    if isinstance(x, np.ndarray | np.generic):
+        check_array(x, name, NUMPY)
+        if dtype_name(x.dtype) in KNOWN:
+            return jnp.asarray(narrowed(x, BACKEND.widest))
+    check_array(x, name, BACKEND)
+    return x
+
+
+@partial(jax.jit, static_argnums=0)
+def _call(criterion: Criterion, *arrays: Any) -> Array:
+    return super(Criterion, criterion).__call__(**_named(arrays))
+
+
+@partial(jax.jit, static_argnums=0)
+def _terms(criterion: Criterion, *arrays: Any) -> Terms:
+    return super(Criterion, criterion).terms(**_named(arrays))
+
+
+@partial(jax.jit, static_argnums=0)
+def _value_and_grad(criterion: Criterion, *arrays: Any) -> tuple[Array, Array]:
+    return super(Criterion, criterion).value_and_grad(**_named(arrays))
+
+
+def _named(arrays: tuple[Any, ...]) -> dict[str, Any]:
+    names = ("pred", "target", "weight", "mask", "variance", "denominator")
+    return dict(zip(names, arrays, strict=True))

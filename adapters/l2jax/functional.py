@@ -1,0 +1,146 @@
+"""Losses as functions: elementwise ones named and called as in optax, reduced ones beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jax import Array
+
+from l2core import (
+    AbsoluteError,
+    Expectile,
+    GaussianNLL,
+    HalfSquaredError,
+    Huber,
+    LogCosh,
+    Loss,
+    Quantile,
+    SmoothL1,
+    SquaredError,
+)
+from l2jax.criterion import Criterion
+
+
+@dataclass(frozen=True)
+class _Optax(Criterion):
+    """A criterion whose errors use optax's argument names."""
+
+    _names: ClassVar[tuple[str, str, str]] = ("predictions", "targets", "weight")
+
+
+def _elementwise(loss: Loss, predictions: Array, targets: Array | None) -> Array:
+    if targets is None:
+        targets = jnp.zeros_like(predictions)
+    return _Optax(loss, "none")(predictions, targets)
+
+
+def squared_error(predictions: Array, targets: Array | None = None) -> Array:
+    """r², elementwise, as ``optax.squared_error``; unequal shapes raise, halves return float32."""
+    return _elementwise(SquaredError(), predictions, targets)
+
+
+def l2_loss(predictions: Array, targets: Array | None = None) -> Array:
+    """½r², elementwise, as ``optax.l2_loss``; unequal shapes raise, halves return float32."""
+    return _elementwise(HalfSquaredError(), predictions, targets)
+
+
+def huber_loss(predictions: Array, targets: Array | None = None, delta: float = 1.0) -> Array:
+    """Huber's loss, elementwise, as ``optax.huber_loss``; unequal shapes and delta <= 0 raise."""
+    return _elementwise(Huber(delta), predictions, targets)
+
+
+def log_cosh(predictions: Array, targets: Array | None = None) -> Array:
+    """log cosh r, elementwise, as ``optax.log_cosh``; exact near 0, unequal shapes raise."""
+    return _elementwise(LogCosh(), predictions, targets)
+
+
+def mse_loss(
+    pred: Array,
+    target: Array,
+    *,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """The mean of r²; arguments as in :class:`l2jax.Criterion`."""
+    return Criterion(SquaredError(), reduction)(pred, target, weight=weight, mask=mask)
+
+
+def l1_loss(
+    pred: Array,
+    target: Array,
+    *,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """The mean of |r|; arguments as in :class:`l2jax.Criterion`."""
+    return Criterion(AbsoluteError(), reduction)(pred, target, weight=weight, mask=mask)
+
+
+def rmse_loss(
+    pred: Array,
+    target: Array,
+    *,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+) -> Array:
+    """The root of the mean of r², with gradient 0 at 0; arguments as in :class:`l2jax.Criterion`."""
+    return Criterion(SquaredError(), "root_mean")(pred, target, weight=weight, mask=mask)
+
+
+def smooth_l1_loss(
+    pred: Array,
+    target: Array,
+    *,
+    beta: float = 1.0,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """The mean of Huber(beta)/beta; arguments as in :class:`l2jax.Criterion`."""
+    return Criterion(SmoothL1(beta), reduction)(pred, target, weight=weight, mask=mask)
+
+
+def quantile_loss(
+    pred: Array,
+    target: Array,
+    *,
+    q: float = 0.5,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """The mean pinball loss; arguments as in :class:`l2jax.Criterion`."""
+    return Criterion(Quantile(q), reduction)(pred, target, weight=weight, mask=mask)
+
+
+def expectile_loss(
+    pred: Array,
+    target: Array,
+    *,
+    tau: float = 0.5,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """The mean asymmetric squared error; arguments as in :class:`l2jax.Criterion`."""
+    return Criterion(Expectile(tau), reduction)(pred, target, weight=weight, mask=mask)
+
+
+def gaussian_nll_loss(
+    pred: Array,
+    target: Array,
+    variance: Array | float,
+    *,
+    full: bool = False,
+    eps: float = 1e-6,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """The mean Gaussian negative log-likelihood; arguments as in :class:`l2jax.Criterion`."""
+    criterion = Criterion(GaussianNLL(full, eps), reduction)
+    return criterion(pred, target, variance=variance, weight=weight, mask=mask)

@@ -1,0 +1,130 @@
+"""Losses with Keras's names, arguments and reductions.
+
+Keras's meaning: the mean over the last axis, then the reduction over the rest, so that ``"sum"``
+sums per-sample means; ``"sum_over_batch_size"`` (= ``"mean"``) divides by the number of samples
+that the mask leaves, weight 0 or not; ``"mean_with_sample_weight"`` by the sum of weights; a mean
+over nothing is 0. Keras's ``(n,)`` against ``(n, 1)`` fix-up is kept; other unequal shapes raise,
+where Keras broadcasts. Weights select in 1-D too and align with the leading axes; float64 stays.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+import l2core
+from l2core import Loss
+from l2keras.criterion import PACKAGE, Core, KerasLoss, replicas
+
+
+class _DropIn(KerasLoss):
+    """A loss with Keras's reductions, each a mean of the core with its own denominator."""
+
+    def __init__(self, loss: Loss, reduction: str | None, name: str | None, dtype: Any) -> None:
+        super().__init__(name, reduction, dtype)
+        per_sample = reduction in (None, "none")
+        self._criterion = Core(loss, axis=-1 if per_sample else None, empty="zero")
+
+    def evaluate(self, y_true: Any, y_pred: Any, *, weight: Any = None, mask: Any = None) -> Any:
+        """The loss of tensors of Keras's backend."""
+        y_true, y_pred = _same_rank(y_true, y_pred)
+        if len(y_pred.shape) == 0:
+            raise ValueError("y_pred: expected an array with at least one axis, got shape ()")
+        denominator = None
+        if self.reduction in (None, "none", "sum"):
+            denominator = _size(y_pred.shape[-1:], keras.ops.shape(y_pred)[-1:])
+        elif self.reduction != "mean_with_sample_weight":
+            denominator = _selected(y_pred, mask)
+        value = self._criterion(y_pred, y_true, weight=weight, mask=mask, denominator=denominator)
+        if self.reduction not in (None, "none", "sum") and replicas() > 1:
+            value = value / replicas()
+        return value
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras's arguments of this loss."""
+        return {**super().get_config(), "reduction": self.reduction}
+
+
+def _same_rank(a: Any, b: Any) -> tuple[Any, Any]:
+    """Keras's fix-up of a last axis of length 1 that one of the two lacks."""
+    if len(a.shape) == len(b.shape) + 1 and a.shape[-1] == 1:
+        return (a, b[..., None]) if len(b.shape) == 1 else (a[..., 0], b)
+    if len(b.shape) == len(a.shape) + 1 and b.shape[-1] == 1:
+        return (a[..., None], b) if len(a.shape) == 1 else (a, b[..., 0])
+    return a, b
+
+
+def _size(static: Any, shape: Any) -> Any:
+    """The number of elements: a number > 0, or a 0-d tensor where it is 0 or not known yet."""
+    if all(isinstance(n, int) and n > 0 for n in static):
+        return math.prod(static)
+    return keras.ops.prod(keras.ops.convert_to_tensor(shape, "int32"))
+
+
+def _selected(y_pred: Any, mask: Any) -> Any:
+    """The number of elements that the mask leaves."""
+    size = _size(tuple(y_pred.shape), keras.ops.shape(y_pred))
+    if mask is None:
+        return size
+    repeats = size / _size(tuple(mask.shape), keras.ops.shape(mask))
+    return keras.ops.cast(keras.ops.count_nonzero(mask), "float32") * repeats
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class MeanSquaredError(_DropIn):
+    """r², as ``keras.losses.MeanSquaredError``; what differs stands in this module's docstring."""
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "mean_squared_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(l2core.SquaredError(), reduction, name, dtype)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class MeanAbsoluteError(_DropIn):
+    r"""\|r\|, as ``keras.losses.MeanAbsoluteError``; its gradient at 0 is 0 on every backend."""
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "mean_absolute_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(l2core.AbsoluteError(), reduction, name, dtype)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Huber(_DropIn):
+    """Huber's loss, as ``keras.losses.Huber``; delta <= 0 raises, and delta is saved."""
+
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "huber_loss",
+        dtype: Any = None,
+    ) -> None:
+        self.delta = l2core.Huber(delta).delta
+        super().__init__(l2core.Huber(delta), reduction, name, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras's arguments of this loss, delta among them."""
+        return {**super().get_config(), "delta": self.delta}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class LogCosh(_DropIn):
+    """Log cosh r, as ``keras.losses.LogCosh``, but right near 0."""
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "log_cosh",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(l2core.LogCosh(), reduction, name, dtype)

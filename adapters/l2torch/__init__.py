@@ -1,0 +1,27 @@
+"""l2core for PyTorch: a :class:`Criterion` module, drop-in losses, and ``functional``."""
+
+from l2torch import functional
+from l2torch.criterion import Criterion
+from l2torch.losses import (
+    GaussianNLLLoss,
+    HuberLoss,
+    L1Loss,
+    LogCoshLoss,
+    MSELoss,
+    QuantileLoss,
+    RMSELoss,
+    SmoothL1Loss,
+)
+
+__all__ = [
+    "Criterion",
+    "GaussianNLLLoss",
+    "HuberLoss",
+    "L1Loss",
+    "LogCoshLoss",
+    "MSELoss",
+    "QuantileLoss",
+    "RMSELoss",
+    "SmoothL1Loss",
+    "functional",
+]

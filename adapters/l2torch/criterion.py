@@ -1,0 +1,81 @@
+"""The criterion as a PyTorch module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+import l2core
+from l2core import Loss, SquaredError, Terms
+from l2core.backend import Backend
+from l2torch.backend import BACKEND
+
+
+@dataclass(frozen=True)
+class _Core(l2core.Criterion):
+    _backend: ClassVar[Backend | None] = BACKEND
+    _names: ClassVar[tuple[str, str, str]] = ("input", "target", "weight")
+
+
+class Criterion(nn.Module):
+    """An :class:`l2core.Criterion` as a module without parameters or state.
+
+    Shape: ``input`` (*), ``target`` (*) of the same shape; the output is a scalar, or (*) under
+    ``reduction="none"``, or without the reduced axes under ``axis``. ``weight``, ``mask`` and
+    ``variance`` align with the leading axes, or have input's rank with axes of length 1.
+    Fields, dtypes and errors are those of :class:`l2core.Criterion`.
+    """
+
+    def __init__(
+        self,
+        loss: Loss = SquaredError(),  # noqa: B008 (frozen)
+        reduction: str = "mean",
+        denominator: str | float = "weight",
+        axis: int | tuple[int, ...] | None = None,
+        empty: str = "nan",
+        nan_targets: str = "propagate",
+    ) -> None:
+        super().__init__()
+        self.criterion = _Core(loss, reduction, denominator, axis, empty, nan_targets)
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        weight: Tensor | float | None = None,
+        mask: Tensor | None = None,
+        variance: Tensor | float | None = None,
+        denominator: Tensor | float | None = None,
+    ) -> Tensor:
+        """The loss, as :meth:`l2core.Criterion.__call__` says."""
+        value: Tensor = self.criterion(
+            input, target, weight=weight, mask=mask, variance=variance, denominator=denominator
+        )
+        return value
+
+    def terms(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        weight: Tensor | float | None = None,
+        mask: Tensor | None = None,
+        variance: Tensor | float | None = None,
+        denominator: Tensor | float | None = None,
+    ) -> Terms:
+        """Numerator and denominator of the mean, as :meth:`l2core.Criterion.terms` says."""
+        return self.criterion.terms(
+            input, target, weight=weight, mask=mask, variance=variance, denominator=denominator
+        )
+
+    def extra_repr(self) -> str:
+        """The loss with its parameters, and the fields that differ from their defaults."""
+        rest = (
+            f"{f.name}={getattr(self.criterion, f.name)!r}"
+            for f in fields(self.criterion)
+            if f.name != "loss" and getattr(self.criterion, f.name) != f.default
+        )
+        return ", ".join([repr(self.criterion.loss), *rest])

@@ -1,0 +1,33 @@
+"""One definition of squared error and its relatives, the same in every array framework."""
+
+from l2core.criterion import Criterion, Terms
+from l2core.losses import (
+    LOSSES,
+    AbsoluteError,
+    Expectile,
+    GaussianNLL,
+    HalfSquaredError,
+    Huber,
+    LogCosh,
+    Loss,
+    Quantile,
+    SmoothL1,
+    SquaredError,
+)
+
+__all__ = [
+    "LOSSES",
+    "AbsoluteError",
+    "Criterion",
+    "Expectile",
+    "GaussianNLL",
+    "HalfSquaredError",
+    "Huber",
+    "LogCosh",
+    "Loss",
+    "Quantile",
+    "SmoothL1",
+    "SquaredError",
+    "Terms",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,201 @@
+"""What the core asks of a framework, the plain backend for arrays without autograd, the registry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+import array_api_compat
+import numpy as np
+
+from l2core.dtypes import WIDE_INTEGERS
+
+if TYPE_CHECKING:
+    from l2core.criterion import Criterion
+    from l2core.losses import Loss
+
+Array: TypeAlias = Any
+"""An array of some framework; the array standard has no static type for it yet."""
+
+GROUP = "l2core.backends"
+"""Entry points of this group map the root module of an array's type to a Backend."""
+
+
+class Namespace(Protocol):
+    """The names of the array standard that the core may use, and nothing else.
+
+    ``where`` takes a Python number for one of its values; dtypes are attributes of the namespace.
+    """
+
+    def abs(self, x: Array, /) -> Array: ...
+    def astype(self, x: Array, dtype: Any, /) -> Array: ...
+    def count_nonzero(self, x: Array, /, *, axis: Any = None) -> Array: ...
+    def exp(self, x: Array, /) -> Array: ...
+    def expand_dims(self, x: Array, /, *, axis: int) -> Array: ...
+    def full_like(self, x: Array, /, fill_value: float) -> Array: ...
+    def imag(self, x: Array, /) -> Array: ...
+    def isnan(self, x: Array, /) -> Array: ...
+    def log(self, x: Array, /) -> Array: ...
+    def log1p(self, x: Array, /) -> Array: ...
+    def real(self, x: Array, /) -> Array: ...
+    def sinh(self, x: Array, /) -> Array: ...
+    def sqrt(self, x: Array, /) -> Array: ...
+    def sum(self, x: Array, /, *, axis: Any = None) -> Array: ...
+    def tanh(self, x: Array, /) -> Array: ...
+    def where(self, condition: Array, x1: Any, x2: Any, /) -> Array: ...
+
+
+class Backend(Protocol):
+    """A framework as the core sees it."""
+
+    @property
+    def xp(self) -> Namespace:
+        """Its functions; its dtypes too, as attributes named as in the standard."""
+
+    @property
+    def arrays(self) -> tuple[type, ...]:
+        """The types whose instances are its arrays."""
+
+    @property
+    def widest(self) -> str:
+        """The widest float dtype that it has now: "float64", or "float32"."""
+
+    def rho(self, loss: Loss, r: Array) -> Array:
+        """rho of real residuals, with psi registered as its derivative and curvature as psi's."""
+
+    def length(self, x: Array, axis: int) -> Any:
+        """x.shape[axis], or a 0-d array where the length is not known while tracing."""
+
+    def scalar(self, value: float, dtype: str, like: Array) -> Array:
+        """A 0-d array on the device of ``like``."""
+
+    def matched(self, x: Array, pred: Array) -> Array:
+        """x, checked when it runs to have pred's leading lengths where tracing leaves them open."""
+
+    def fused(
+        self,
+        criterion: Criterion,
+        pred: Array,
+        target: Array,
+        weight: Array | None,
+        mask: Array | None,
+    ) -> Array | None:
+        """The whole value in one pass, or None: then the plain path serves."""
+
+
+@dataclass(frozen=True)
+class PlainBackend:
+    """Any namespace of the array standard, without autograd: NumPy, CuPy, Dask, ..."""
+
+    xp: Namespace
+    arrays: tuple[type, ...]
+    widest: str = "float64"
+
+    def rho(self, loss: Loss, r: Array) -> Array:
+        return loss.rho(r, self.xp)
+
+    def length(self, x: Array, axis: int) -> Any:
+        return x.shape[axis]
+
+    def scalar(self, value: float, dtype: str, like: Array) -> Array:
+        xp: Any = self.xp
+        return xp.asarray(value, dtype=getattr(xp, dtype), device=array_api_compat.device(like))
+
+    def matched(self, x: Array, pred: Array) -> Array:
+        return x
+
+    def fused(
+        self,
+        criterion: Criterion,
+        pred: Array,
+        target: Array,
+        weight: Array | None,
+        mask: Array | None,
+    ) -> Array | None:
+        return None
+
+
+_by_type: dict[type, Backend] = {}
+
+
+def register(backend: Backend, *types: type) -> None:
+    """Make ``backend`` the one of these types, without a search for it at the first call."""
+    for kind in types:
+        _by_type[kind] = backend
+
+
+def backend_of(x: Any, name: str) -> Backend:
+    """The backend of an array; TypeError, naming the argument, if x is not one."""
+    backend = _by_type.get(type(x))
+    if backend is None:
+        backend = _by_type[type(x)] = _find(x, name)
+    return backend
+
+
+def check_array(x: Any, name: str, backend: Backend) -> None:
+    """TypeError, naming the argument, unless x is an array of this backend."""
+    if not isinstance(x, backend.arrays):
+        kinds = " or ".join(map(_type_name, backend.arrays))
+        raise TypeError(f"{name}: expected {kinds}, got {_kind(x)}")
+    if isinstance(x, (np.matrix, np.ma.MaskedArray)):
+        raise TypeError(f"{name}: expected a plain numpy.ndarray, got {_kind(x)}")
+
+
+def narrowed(x: np.ndarray[Any, Any] | np.generic, widest: str) -> Any:
+    """A NumPy array on its way into a framework: wide integers become its widest float.
+
+    A framework without 64-bit types would wrap them around.
+    """
+    return x.astype(widest) if x.dtype.name in WIDE_INTEGERS else x
+
+
+def _find(x: Any, name: str) -> Backend:
+    roots = {base.__module__.partition(".")[0] for base in type(x).__mro__}
+    for point in entry_points(group=GROUP):
+        if point.name in roots:
+            backend = cast(Backend, point.load())
+            if isinstance(x, backend.arrays):
+                return backend
+    try:
+        xp = array_api_compat.array_namespace(x)
+    except TypeError:
+        raise TypeError(
+            f"{name}: expected an array (NumPy, PyTorch, JAX, TensorFlow or the array standard's), "
+            f"got {_kind(x)}"
+        ) from None
+    backend = NUMPY if isinstance(x, NUMPY.arrays) else PlainBackend(xp, (type(x),))
+    check_array(x, name, backend)
+    return backend
+
+
+def _kind(x: Any) -> str:
+    return "None" if x is None else _type_name(type(x))
+
+
+def _type_name(kind: type) -> str:
+    name = kind.__name__.rpartition(".")[2]  # JAX's Array carries its module in its name
+    root = kind.__module__.partition(".")[0]
+    return name if root == "builtins" else f"{root}.{name}"
+
+
+class _Numpy:
+    """NumPy's namespace with a sum that is pairwise along every axis."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(array_api_compat.numpy, name)
+        setattr(self, name, value)
+        return value
+
+    @staticmethod
+    def sum(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:
+        # np.sum adds row after row along any but the last axis: 1e6 float32 rows err by 1 %.
+        if axis is None or len(axis) == x.ndim:
+            return np.sum(x)
+        rows = np.moveaxis(x, axis, range(-len(axis), 0))
+        kept = rows.shape[: -len(axis)]
+        return np.sum(rows.reshape(*kept, math.prod(rows.shape[-len(axis) :])), axis=-1)
+
+
+NUMPY = PlainBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))

@@ -1,0 +1,525 @@
+"""The meaning of a loss: shapes, selection, weights, dtypes, denominators, reductions. Only here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any, ClassVar, NamedTuple
+
+from l2core.backend import Array, Backend, backend_of, check_array
+from l2core.dtypes import COMPLEX_FLOATS, KNOWN, REAL_FLOATS, compute_dtypes, dtype_name
+from l2core.losses import LOSSES, Loss, SquaredError
+
+REDUCTIONS = ("none", "sum", "mean", "root_mean")
+DENOMINATORS = ("weight", "count", "batch")
+EMPTY = {"nan": math.nan, "zero": 1.0}
+"""What a mean over nothing is divided by: 0 / nan = nan, 0 / 1 = 0 with zero gradient."""
+NAN_TARGETS = ("propagate", "ignore")
+CONFIG_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The two sums of a mean. They add up over any split of the data: ``sum(parts).value()``.
+
+    ``denominator`` is a number or an array of the numerator's shape or of none. A denominator that
+    the caller gave is that of the part, so parts add up to the whole only if their denominators do.
+    """
+
+    numerator: Array
+    denominator: Any
+    root: bool = False
+    empty: str = "nan"
+
+    def __add__(self, other: object) -> Terms:
+        if not isinstance(other, Terms):
+            return NotImplemented
+        if (self.root, self.empty) != (other.root, other.empty):
+            raise ValueError(
+                "Terms: expected terms of the same criterion, got "
+                f"root={self.root}, empty={self.empty!r} and "
+                f"root={other.root}, empty={other.empty!r}"
+            )
+        return Terms(
+            self.numerator + other.numerator,
+            self.denominator + other.denominator,
+            self.root,
+            self.empty,
+        )
+
+    def __radd__(self, other: object) -> Terms:
+        if isinstance(other, int) and other == 0:  # where sum() starts
+            return self
+        return NotImplemented
+
+    def value(self) -> Array:
+        """numerator / denominator, or its square root; the gradient of a root at 0 is 0."""
+        xp = backend_of(self.numerator, "numerator").xp
+        mean = self.numerator / self._divisor(xp)
+        if not self.root:
+            return mean
+        zero = mean == 0
+        return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, mean)))
+
+    def _divisor(self, xp: Any) -> Any:
+        if not hasattr(self.denominator, "dtype"):
+            return self.denominator if self.denominator != 0 else EMPTY[self.empty]
+        divisor = self.denominator
+        nothing = (divisor == 0) & (self.numerator == 0)
+        return xp.where(nothing, EMPTY[self.empty], divisor)
+
+
+class _Inputs(NamedTuple):
+    """The arguments of one call, checked, cast and aligned."""
+
+    backend: Backend
+    pred: Array
+    target: Array
+    weight: Array | None  # of pred's rank, with axes of length 1 where it does not vary
+    present: Array | None  # likewise; None: every element
+    variance: Array | None  # likewise
+    axes: tuple[int, ...] | None
+    denominator: Any  # given in the call
+    real: str  # the dtype of the loss
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The full meaning of a loss, as data: hashable, and it survives JSON.
+
+    Parameters
+    ----------
+    loss: the pointwise loss, e.g. ``SquaredError()``.
+    reduction: ``"none"`` (ω·rho), ``"sum"``, ``"mean"`` or ``"root_mean"``.
+    denominator: what a mean divides by: ``"weight"`` (Σω, the default), ``"count"`` (selected
+        elements), ``"batch"`` (the length of axis 0) or a number > 0.
+    axis: reduce over these axes only; None: over all.
+    empty: the mean over nothing: ``"nan"``, or ``"zero"`` with zero gradient.
+    nan_targets: ``"propagate"``, or ``"ignore"``, which masks NaN targets (never NaN predictions).
+
+    Errors: TypeError or ValueError, naming the field, what was expected and what came. An option
+    that would have no effect (a denominator for a sum, say) is an error.
+    """
+
+    loss: Loss = SquaredError()
+    reduction: str = "mean"
+    denominator: str | float = "weight"
+    axis: int | tuple[int, ...] | None = None
+    empty: str = "nan"
+    nan_targets: str = "propagate"
+
+    # An adapter narrows these: its framework's backend, its argument names (pred, target, weight).
+    _backend: ClassVar[Backend | None] = None
+    _names: ClassVar[tuple[str, str, str]] = ("pred", "target", "weight")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, Loss):
+            raise TypeError(f"loss: expected a Loss such as SquaredError(), got {self.loss!r}")
+        _one_of("reduction", self.reduction, REDUCTIONS)
+        _one_of("empty", self.empty, tuple(EMPTY))
+        _one_of("nan_targets", self.nan_targets, NAN_TARGETS)
+        _check_denominator(self.denominator, DENOMINATORS)
+        _check_axis(self.axis)
+        if self.reduction == "none" and self.axis is not None:
+            raise ValueError(f'axis: expected None with reduction "none", got {self.axis!r}')
+        if self.reduction in ("none", "sum"):
+            for name, default in (("denominator", "weight"), ("empty", "nan")):
+                if getattr(self, name) != default:
+                    raise ValueError(
+                        f'{name}: expected {default!r} with reduction "{self.reduction}", which '
+                        f"divides by nothing, got {getattr(self, name)!r}"
+                    )
+
+    def __call__(
+        self,
+        pred: Array,
+        target: Array,
+        *,
+        weight: Array | float | None = None,
+        mask: Array | None = None,
+        variance: Array | float | None = None,
+        denominator: Array | float | None = None,
+    ) -> Array:
+        """The loss of ``pred`` against ``target``, arrays of one framework and of equal shapes.
+
+        ``weight`` (>= 0; 0 is absent) and ``mask`` (bool; False is absent) align with the leading
+        axes: (N,) on (N, D) is per sample, (1, D) per output, the same rank broadcasts over axes of
+        length 1, a scalar is a scalar. So does ``variance``, which GaussianNLL needs and others
+        refuse. ``denominator``, a number or 0-d array, takes the place of the field.
+
+        Returns float32, or float64 if an input is float64 (or an integer of 32 bits or more, where
+        the framework has float64). Absent elements have no part in it, whatever stands there, and a
+        gradient of exactly 0. TypeError and ValueError name the argument.
+        """
+        backend = self._validated(pred, target, weight, mask, variance, denominator)
+        if variance is None and denominator is None:
+            fused = backend.fused(self, pred, target, weight, mask)
+            if fused is not None:
+                return fused
+        inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
+        rho = self._selected_rho(inputs)
+        if self.reduction == "none":
+            return rho
+        total = backend.xp.sum(rho, axis=inputs.axes)
+        if self.reduction == "sum":
+            return total
+        return self._terms(total, self._denominator(inputs)).value()
+
+    def terms(
+        self,
+        pred: Array,
+        target: Array,
+        *,
+        weight: Array | float | None = None,
+        mask: Array | None = None,
+        variance: Array | float | None = None,
+        denominator: Array | float | None = None,
+    ) -> Terms:
+        """The numerator and denominator of the mean; arguments as in a call."""
+        if self.reduction in ("none", "sum"):
+            raise ValueError(
+                f'reduction: expected "mean" or "root_mean" for terms, got "{self.reduction}"'
+            )
+        backend = self._validated(pred, target, weight, mask, variance, denominator)
+        inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
+        total = backend.xp.sum(self._selected_rho(inputs), axis=inputs.axes)
+        return self._terms(total, self._denominator(inputs))
+
+    def value_and_grad(
+        self,
+        pred: Array,
+        target: Array,
+        *,
+        weight: Array | float | None = None,
+        mask: Array | None = None,
+        variance: Array | float | None = None,
+        denominator: Array | float | None = None,
+    ) -> tuple[Array, Array]:
+        """The value and its gradient to ``pred`` in closed form, for arrays without autograd.
+
+        The gradient has pred's shape and dtype (float32 or wider if pred holds integers). Where
+        the value is an array ("none", axis), it is the gradient of the sum of its elements. For
+        complex pred it is d/dRe + i d/dIm, the direction of steepest ascent, as in PyTorch.
+        """
+        backend = self._validated(pred, target, weight, mask, variance, denominator)
+        inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
+        xp = backend.xp
+        p, t = self._selected(inputs)
+        r = p - t
+        extra = () if inputs.variance is None else (inputs.variance,)
+        rho, psi = self.loss.rho(r, xp, *extra), self.loss.psi(r, xp, *extra)
+        value = self._weighted(rho, inputs)
+        scale: Any = None
+        if self.reduction != "none":
+            value = xp.sum(value, axis=inputs.axes)
+        if self.reduction in ("mean", "root_mean"):
+            terms = self._terms(value, self._denominator(inputs))
+            value, scale = terms.value(), 1 / terms._divisor(xp)
+            if self.reduction == "root_mean":
+                zero = value == 0
+                scale = xp.where(zero, 0.0, scale * (0.5 / xp.where(zero, 1.0, value)))
+            if inputs.axes is not None and hasattr(scale, "dtype"):
+                for axis in inputs.axes:
+                    scale = xp.expand_dims(scale, axis=axis)
+        # The order in which autograd multiplies: 1/denominator, then ω, then psi.
+        if inputs.weight is not None:
+            scale = inputs.weight if scale is None else scale * inputs.weight
+        grad = psi if scale is None else scale * psi
+        if inputs.present is not None:
+            grad = xp.where(inputs.present, grad, 0.0)
+        name = dtype_name(pred.dtype)
+        if name in REAL_FLOATS and dtype_name(grad.dtype) in COMPLEX_FLOATS:
+            grad = xp.real(grad)
+        if name in REAL_FLOATS + COMPLEX_FLOATS:
+            grad = _cast(grad, name, backend)
+        return value, grad
+
+    def to_config(self) -> dict[str, Any]:
+        """A plain dict that JSON can hold: version, loss with its parameters, fields."""
+        config: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(Criterion)}
+        loss = {f.name: getattr(self.loss, f.name) for f in fields(self.loss)}
+        config["loss"] = {"name": type(self.loss).__name__, **loss}
+        if isinstance(self.axis, tuple):
+            config["axis"] = list(self.axis)
+        return {"version": CONFIG_VERSION, **config}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Criterion:
+        """The criterion of a ``to_config`` dict; ValueError for unknown or missing keys."""
+        _check_keys("config", config, {"version", *(f.name for f in fields(Criterion))})
+        if config["version"] != CONFIG_VERSION:
+            raise ValueError(f"version: expected {CONFIG_VERSION}, got {config['version']!r}")
+        loss = config["loss"]
+        if not isinstance(loss, Mapping) or "name" not in loss:
+            raise TypeError(f"loss: expected a dict with a name, got {loss!r}")
+        _one_of("loss name", loss["name"], tuple(LOSSES))
+        kind = LOSSES[loss["name"]]
+        _check_keys("loss", loss, {"name", *(f.name for f in fields(kind))})
+        arguments = {k: v for k, v in config.items() if k not in ("version", "loss")}
+        if isinstance(arguments["axis"], list):
+            arguments["axis"] = tuple(arguments["axis"])
+        return cls(loss=kind(**{k: v for k, v in loss.items() if k != "name"}), **arguments)
+
+    # --- the path of a call -------------------------------------------------------------------
+
+    def _validated(
+        self, pred: Any, target: Any, weight: Any, mask: Any, variance: Any, denominator: Any
+    ) -> Backend:
+        """Every check, none of which reads data or makes an array; returns the backend."""
+        pred_name, target_name, weight_name = self._names
+        backend = self._backend or backend_of(pred, pred_name)
+        pred_dtype = _checked_dtype(pred, pred_name, backend)
+        target_dtype = _checked_dtype(target, target_name, backend)
+        if not _compatible(pred.shape, target.shape):
+            raise ValueError(
+                f"{pred_name} and {target_name}: expected equal shapes, "
+                f"got {tuple(pred.shape)} and {tuple(target.shape)}"
+            )
+        if not self.loss.complex_valued and (
+            pred_dtype in COMPLEX_FLOATS or target_dtype in COMPLEX_FLOATS
+        ):
+            raise TypeError(
+                f"{pred_name} and {target_name}: expected real dtypes for "
+                f"{type(self.loss).__name__}, got {pred_dtype} and {target_dtype}"
+            )
+        if weight is not None:
+            _check_factor(weight, weight_name, pred, pred_name, backend)
+        if mask is not None:
+            if _checked_dtype(mask, "mask", backend) != "bool":
+                raise TypeError(f"mask: expected a bool array, got {dtype_name(mask.dtype)}")
+            _check_aligned(mask, "mask", pred, pred_name)
+        if variance is not None:
+            _check_factor(variance, "variance", pred, pred_name, backend)
+        if (variance is not None) != self.loss.takes_variance:
+            expected = "an array or a number" if self.loss.takes_variance else "None"
+            raise TypeError(
+                f"variance: expected {expected} for {type(self.loss).__name__}, "
+                f"got {'None' if variance is None else type(variance).__name__}"
+            )
+        if denominator is not None:
+            self._check_given_denominator(denominator, backend)
+        elif self.denominator == "batch" and len(pred.shape) == 0:
+            raise ValueError(
+                f'denominator: expected {pred_name} with a batch axis for "batch", got shape ()'
+            )
+        if self.axis is not None:
+            _axes(self.axis, len(pred.shape))
+        return backend
+
+    def _check_given_denominator(self, denominator: Any, backend: Backend) -> None:
+        if self.reduction in ("none", "sum"):
+            raise ValueError(
+                f'denominator: expected None with reduction "{self.reduction}", which divides by '
+                f"nothing, got {denominator!r}"
+            )
+        if isinstance(denominator, Real):
+            _check_denominator(denominator, ())
+            return
+        if _checked_dtype(denominator, "denominator", backend) in COMPLEX_FLOATS:
+            raise TypeError(
+                f"denominator: expected a real dtype, got {dtype_name(denominator.dtype)}"
+            )
+        if len(denominator.shape) != 0:
+            raise ValueError(
+                "denominator: expected a number or a 0-d array, "
+                f"got shape {tuple(denominator.shape)}"
+            )
+
+    def _prepared(
+        self,
+        backend: Backend,
+        pred: Array,
+        target: Array,
+        weight: Any,
+        mask: Any,
+        variance: Any,
+        denominator: Any,
+    ) -> _Inputs:
+        target = backend.matched(target, pred)
+        residual, real = compute_dtypes(
+            dtype_name(pred.dtype),
+            dtype_name(target.dtype),
+            tuple(dtype_name(x.dtype) for x in (weight, variance) if hasattr(x, "dtype")),
+            backend.widest,
+        )
+        present = None if mask is None else _aligned(backend.matched(mask, pred), pred, backend)
+        if (
+            self.nan_targets == "ignore"
+            and dtype_name(target.dtype) in REAL_FLOATS + COMPLEX_FLOATS
+        ):
+            present = _both(present, ~backend.xp.isnan(target))
+        pred, target = _cast(pred, residual, backend), _cast(target, residual, backend)
+        if weight is not None:
+            weight = _factor(weight, pred, real, backend)
+            if present is not None:
+                weight = backend.xp.where(present, weight, 0.0)
+            present = _both(present, weight != 0)
+        if variance is not None:
+            variance = _factor(variance, pred, real, backend)
+            if present is not None:
+                variance = backend.xp.where(present, variance, 1.0)
+        if isinstance(denominator, Real):
+            denominator = float(denominator)
+        elif denominator is not None:
+            denominator = _cast(denominator, real, backend)
+        axes = None if self.axis is None else _axes(self.axis, len(pred.shape))
+        return _Inputs(backend, pred, target, weight, present, variance, axes, denominator, real)
+
+    def _selected(self, inputs: _Inputs) -> tuple[Array, Array]:
+        """pred and target, 0 where absent: before subtracting, so that no NaN is ever met."""
+        if inputs.present is None:
+            return inputs.pred, inputs.target
+        return (
+            inputs.backend.xp.where(inputs.present, inputs.pred, 0.0),
+            inputs.backend.xp.where(inputs.present, inputs.target, 0.0),
+        )
+
+    def _selected_rho(self, inputs: _Inputs) -> Array:
+        p, t = self._selected(inputs)
+        r = p - t
+        if inputs.variance is not None:
+            rho = self.loss.rho(r, inputs.backend.xp, inputs.variance)
+        elif dtype_name(r.dtype) in COMPLEX_FLOATS:
+            # Each framework has its own convention for complex gradients: its autograd's.
+            rho = self.loss.rho(r, inputs.backend.xp)
+        else:
+            rho = inputs.backend.rho(self.loss, r)
+        return self._weighted(rho, inputs)
+
+    def _weighted(self, rho: Array, inputs: _Inputs) -> Array:
+        if inputs.weight is not None:
+            rho = inputs.weight * rho
+        if inputs.present is not None:
+            rho = inputs.backend.xp.where(inputs.present, rho, 0.0)
+        return rho
+
+    def _denominator(self, inputs: _Inputs) -> Any:
+        """What the mean divides by: a number where it is known without looking at the data."""
+        if inputs.denominator is not None:
+            return inputs.denominator
+        if not isinstance(self.denominator, str):
+            return self.denominator
+        backend, pred, axes = inputs.backend, inputs.pred, inputs.axes
+
+        def lengths(over: Iterable[int]) -> Any:
+            n = math.prod([backend.length(pred, axis) for axis in over])
+            return _cast(n, inputs.real, backend) if hasattr(n, "dtype") else n
+
+        if self.denominator == "batch":
+            return lengths([0])
+        over = range(len(pred.shape)) if axes is None else axes
+        weighted = self.denominator == "weight" and inputs.weight is not None
+        counted = inputs.weight if weighted else inputs.present
+        if counted is None:
+            return lengths(over)
+        # Along axes of length 1, counted stands for all of pred's elements.
+        times = lengths([a for a in over if counted.shape[a] == 1])
+        if weighted:
+            return backend.xp.sum(counted, axis=axes) * times
+        return _cast(backend.xp.count_nonzero(counted, axis=axes), inputs.real, backend) * times
+
+    def _terms(self, total: Array, denominator: Any) -> Terms:
+        return Terms(total, denominator, self.reduction == "root_mean", self.empty)
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def _check_denominator(value: Any, names: tuple[str, ...]) -> None:
+    if isinstance(value, str) and value in names:
+        return
+    expected = ", ".join([*map(repr, names), "a finite number > 0"])
+    if isinstance(value, bool) or not isinstance(value, Real | str):
+        raise TypeError(f"denominator: expected {expected}, got {type(value).__name__} {value!r}")
+    if isinstance(value, str) or not 0 < float(value) < math.inf:
+        raise ValueError(f"denominator: expected {expected}, got {value!r}")
+
+
+def _check_axis(axis: Any) -> None:
+    for a in axis if isinstance(axis, tuple) else (axis,):
+        if a is not None and (isinstance(a, bool) or not isinstance(a, int)):
+            raise TypeError(f"axis: expected None, an int or a tuple of ints, got {axis!r}")
+
+
+def _check_keys(name: str, config: Mapping[str, Any], expected: set[str]) -> None:
+    if set(config) != expected:
+        raise ValueError(f"{name}: expected the keys {sorted(expected)}, got {sorted(config)}")
+
+
+def _checked_dtype(x: Any, name: str, backend: Backend) -> str:
+    """The dtype name of x, which must be an array of this backend with numbers in it."""
+    check_array(x, name, backend)
+    dtype = dtype_name(x.dtype)
+    if dtype not in KNOWN:
+        raise TypeError(f"{name}: expected a bool, integer, float or complex dtype, got {dtype}")
+    return dtype
+
+
+def _check_factor(x: Any, name: str, pred: Array, pred_name: str, backend: Backend) -> None:
+    """A weight or variance: a number, or a real array that aligns with pred."""
+    if isinstance(x, int | float):
+        return
+    if _checked_dtype(x, name, backend) in COMPLEX_FLOATS:
+        raise TypeError(f"{name}: expected a real dtype, got {dtype_name(x.dtype)}")
+    _check_aligned(x, name, pred, pred_name)
+
+
+def _check_aligned(x: Array, name: str, pred: Array, pred_name: str) -> None:
+    shape, full = tuple(x.shape), tuple(pred.shape)
+    if len(shape) == len(full):
+        fits = all(n == 1 or _compatible((n,), (m,)) for n, m in zip(shape, full, strict=True))
+    else:
+        fits = _compatible(shape, full[: len(shape)])
+    if not fits:
+        raise ValueError(
+            f"{name}: expected a scalar, the leading axes of {pred_name}, or its rank with axes of "
+            f"length 1, so that it fits {full}; got {shape}"
+        )
+
+
+def _compatible(shape: Any, other: Any) -> bool:
+    """Whether two shapes are equal, as far as they are known (None: not while tracing)."""
+    if shape == other:
+        return True
+    return len(shape) == len(other) and all(
+        n is None or m is None or n == m for n, m in zip(shape, other, strict=True)
+    )
+
+
+def _axes(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    positive = tuple(sorted(a + ndim if a < 0 else a for a in axes))
+    if len(set(positive)) < len(axes) or not all(0 <= a < ndim for a in positive):
+        raise ValueError(f"axis: expected distinct axes of an array of rank {ndim}, got {axis!r}")
+    return positive
+
+
+# --- arrays -----------------------------------------------------------------------------------
+
+
+def _cast(x: Array, dtype: str, backend: Backend) -> Array:
+    return x if dtype_name(x.dtype) == dtype else backend.xp.astype(x, getattr(backend.xp, dtype))
+
+
+def _both(mask: Array | None, other: Array) -> Array:
+    return other if mask is None else mask & other
+
+
+def _factor(x: Any, pred: Array, dtype: str, backend: Backend) -> Array:
+    """A weight or variance as an array of this dtype and of pred's rank."""
+    if isinstance(x, int | float):
+        return _aligned(backend.scalar(x, dtype, pred), pred, backend)
+    return _aligned(_cast(backend.matched(x, pred), dtype, backend), pred, backend)
+
+
+def _aligned(x: Array, pred: Array, backend: Backend) -> Array:
+    for _ in range(len(pred.shape) - len(x.shape)):
+        x = backend.xp.expand_dims(x, axis=-1)
+    return x
