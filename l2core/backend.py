@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import array_api_compat
+import array_api_compat.numpy
 import numpy as np
 
 from l2core.dtypes import WIDE_INTEGERS

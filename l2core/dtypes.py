@@ -11,17 +11,18 @@ WIDE_INTEGERS = ("int32", "uint32", "int64", "uint64")
 DOUBLES = ("float64", "complex128")
 KNOWN = SHORT_INTEGERS + WIDE_INTEGERS + REAL_FLOATS + COMPLEX_FLOATS
 
-_names: dict[tuple[type, Any], str] = {}
+# One dict a framework: dtypes of two frameworks must not be compared, nor traced together.
+_names: dict[type, dict[Any, str]] = {}
 
 
 def dtype_name(dtype: Any) -> str:
     """The array standard's name of a framework's dtype: ``torch.float32`` -> ``"float32"``."""
-    key = type(dtype), dtype  # the type first: dtypes of two frameworks must not be compared
-    name = _names.get(key)
+    known = _names.setdefault(type(dtype), {})
+    name = known.get(dtype)
     if name is None:
         # torch and array-api-strict put the name in str(); NumPy, JAX and TensorFlow in .name.
         name = getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
-        _names[key] = name
+        known[dtype] = name
     return name
 
 

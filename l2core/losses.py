@@ -51,7 +51,8 @@ class Loss:
             )
         LOSSES[cls.__name__] = cls
 
-    def rho(self, r: Array, xp: Namespace) -> Array:
+    # Losses that take a variance have it as a further argument: hence the untyped *more.
+    def rho(self, r: Array, xp: Namespace, *more: Array) -> Array:
         """The loss of each residual."""
         raise NotImplementedError(f"{type(self).__name__}.rho")
 

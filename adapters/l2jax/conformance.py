@@ -1,0 +1,87 @@
+"""JAX as the conformance checks drive it, with 64-bit types off and on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+import l2core
+from l2core.conformance.harness import DTYPES, AutogradHarness, NumpyArray
+from l2jax.criterion import Criterion
+
+
+@dataclass(frozen=True)
+class JaxHarness(AutogradHarness):
+    """Op by op (without jit), and jitted."""
+
+    name: str
+    x64: bool
+    dtypes: tuple[str, ...]
+    modes: tuple[str, ...] = ("eager", "jit")
+
+    def context(self) -> AbstractContextManager[Any]:
+        """64-bit types on or off."""
+        return jax.enable_x64(self.x64)
+
+    def array(self, x: Any, dtype: str | None = None) -> Array:
+        """See :class:`l2core.conformance.Harness`."""
+        return jnp.asarray(x) if dtype is None else jnp.asarray(np.asarray(x), dtype=dtype)
+
+    def numpy(self, x: Array) -> NumpyArray:
+        """See :class:`l2core.conformance.Harness`."""
+        return np.asarray(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x)
+
+    def face(self, criterion: l2core.Criterion) -> Callable[..., Array]:
+        """The JAX criterion."""
+        names = [field.name for field in fields(l2core.Criterion)]
+        return Criterion(**{name: getattr(criterion, name) for name in names})
+
+    def run(self, f: Callable[..., Array], *args: Array, mode: str = "eager") -> Array:
+        """See :class:`l2core.conformance.Harness`."""
+        if mode == "jit":
+            return jax.jit(f)(*args)
+        with jax.disable_jit():
+            return f(*args)
+
+    def vjp(
+        self,
+        f: Callable[..., Array],
+        *args: Array,
+        cotangent: Array | None = None,
+        mode: str = "eager",
+    ) -> tuple[Array, tuple[Any, ...]]:
+        """See :class:`l2core.conformance.Harness`; None for arguments without a gradient."""
+        smooth = [i for i, x in enumerate(args) if jnp.issubdtype(x.dtype, jnp.inexact)]
+
+        def of_smooth(*leaves: Array) -> Array:
+            full = list(args)
+            for i, leaf in zip(smooth, leaves, strict=True):
+                full[i] = leaf
+            return f(*full)
+
+        def both(*leaves: Array) -> Any:
+            value, pullback = jax.vjp(of_smooth, *leaves)
+            upstream = jnp.ones_like(value) if cotangent is None else cotangent
+            return value, pullback(upstream)
+
+        value, grads = self.run(both, *(args[i] for i in smooth), mode=mode)
+        found: list[Any] = [None] * len(args)
+        for i, grad in zip(smooth, grads, strict=True):
+            found[i] = grad
+        return value, tuple(found)
+
+
+def harnesses() -> list[JaxHarness]:
+    """One without 64-bit types, as JAX starts, and one with them."""
+    narrow = tuple(name for name in DTYPES if "64" not in name) + ("complex64", "bfloat16")
+    return [
+        JaxHarness("jax", False, narrow),
+        JaxHarness("jax-x64", True, (*DTYPES, "bfloat16")),
+    ]

@@ -1,0 +1,157 @@
+"""TensorFlow, and Keras on its backend of this process, as the conformance checks drive them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+import l2core
+from l2core.backend import Array
+from l2core.conformance.harness import DTYPES, AutogradHarness, NumpyArray
+
+
+@dataclass(frozen=True)
+class TensorFlowHarness(AutogradHarness):
+    """Eager, in a graph, and compiled by XLA; the face is the core's own criterion."""
+
+    name: str = "tensorflow"
+    modes: tuple[str, ...] = ("eager", "function", "xla")
+    dtypes: tuple[str, ...] = (*DTYPES, "bfloat16")
+
+    def context(self) -> AbstractContextManager[Any]:
+        """Nothing to enter."""
+        return nullcontext()
+
+    def array(self, x: Any, dtype: str | None = None) -> Array:
+        """See :class:`l2core.conformance.Harness`."""
+        import tensorflow as tf
+
+        tensor = tf.constant(np.asarray(x))
+        return tensor if dtype is None else tf.cast(tensor, dtype)
+
+    def numpy(self, x: Array) -> NumpyArray:
+        """See :class:`l2core.conformance.Harness`."""
+        import tensorflow as tf
+
+        return np.asarray(tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x)
+
+    def face(self, criterion: l2core.Criterion) -> Callable[..., Array]:
+        """The core's criterion, which finds TensorFlow by itself."""
+        return criterion
+
+    def run(self, f: Callable[..., Array], *args: Array, mode: str = "eager") -> Array:
+        """See :class:`l2core.conformance.Harness`."""
+        import tensorflow as tf
+
+        if mode == "eager":
+            return f(*args)
+        return tf.function(f, jit_compile=mode == "xla", autograph=False)(*args)
+
+    def vjp(
+        self,
+        f: Callable[..., Array],
+        *args: Array,
+        cotangent: Array | None = None,
+        mode: str = "eager",
+    ) -> tuple[Array, tuple[Any, ...]]:
+        """See :class:`l2core.conformance.Harness`; None for arguments without a gradient."""
+        import tensorflow as tf
+
+        smooth = [x for x in args if x.dtype.is_floating or x.dtype.is_complex]
+
+        def both(*args: Array) -> Any:
+            with tf.GradientTape() as tape:
+                watched = [x for x in args if x.dtype.is_floating or x.dtype.is_complex]
+                tape.watch(watched)
+                value = f(*args)
+            zero = tf.UnconnectedGradients.ZERO
+            return value, tape.gradient(value, watched, cotangent, unconnected_gradients=zero)
+
+        value, grads = self.run(both, *args, mode=mode)
+        found = iter(grads)
+        wanted = [any(x is s for s in smooth) for x in args]
+        return value, tuple(next(found) if want else None for want in wanted)
+
+
+@dataclass(frozen=True)
+class KerasHarness(AutogradHarness):
+    """``l2keras.Criterion`` on the tensors of Keras's backend, driven as that framework is."""
+
+    name: str
+    under: Any
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Those of the framework underneath."""
+        modes: tuple[str, ...] = self.under.modes
+        return modes
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Those of the framework underneath."""
+        dtypes: tuple[str, ...] = self.under.dtypes
+        return dtypes
+
+    def context(self) -> AbstractContextManager[Any]:
+        """That of the framework underneath."""
+        context: AbstractContextManager[Any] = self.under.context()
+        return context
+
+    def array(self, x: Any, dtype: str | None = None) -> Array:
+        """See :class:`l2core.conformance.Harness`."""
+        return self.under.array(x, dtype)
+
+    def numpy(self, x: Array) -> NumpyArray:
+        """See :class:`l2core.conformance.Harness`."""
+        return np.asarray(self.under.numpy(x))
+
+    def face(self, criterion: l2core.Criterion) -> Callable[..., Array]:
+        """The Keras loss, called with the core's argument names."""
+        from l2keras.criterion import Criterion
+
+        c = criterion
+        loss = Criterion(c.loss, c.reduction, c.denominator, c.axis, c.empty, c.nan_targets)
+
+        def face(pred: Array, target: Array, *, weight: Any = None, **others: Any) -> Array:
+            return loss(target, pred, weight, **others)
+
+        return face
+
+    def run(self, f: Callable[..., Array], *args: Array, mode: str = "eager") -> Array:
+        """See :class:`l2core.conformance.Harness`."""
+        return self.under.run(f, *args, mode=mode)
+
+    def vjp(
+        self,
+        f: Callable[..., Array],
+        *args: Array,
+        cotangent: Array | None = None,
+        mode: str = "eager",
+    ) -> tuple[Array, tuple[Any, ...]]:
+        """See :class:`l2core.conformance.Harness`."""
+        found: tuple[Array, tuple[Any, ...]]
+        found = self.under.vjp(f, *args, cotangent=cotangent, mode=mode)
+        return found
+
+
+def tensorflow_harnesses() -> list[TensorFlowHarness]:
+    """The one of TensorFlow."""
+    return [TensorFlowHarness()]
+
+
+def keras_harnesses() -> list[KerasHarness]:
+    """The one of Keras on the backend that it has, or will have, in this process."""
+    import keras
+
+    backend = keras.backend.backend()
+    under = {
+        "jax": lambda: import_module("l2jax.conformance").harnesses()[0],
+        "tensorflow": TensorFlowHarness,
+        "torch": lambda: import_module("l2torch.conformance").harnesses()[0],
+    }[backend]()
+    return [KerasHarness(f"keras-{backend}", under)]
