@@ -103,7 +103,7 @@ class Criterion:
     that would have no effect (a denominator for a sum, say) is an error.
     """
 
-    loss: Loss = SquaredError()
+    loss: Loss = SquaredError()  # noqa: RUF009 (frozen)
     reduction: str = "mean"
     denominator: str | float = "weight"
     axis: int | tuple[int, ...] | None = None
@@ -121,6 +121,8 @@ class Criterion:
         _one_of("empty", self.empty, tuple(EMPTY))
         _one_of("nan_targets", self.nan_targets, NAN_TARGETS)
         _check_denominator(self.denominator, DENOMINATORS)
+        if not isinstance(self.denominator, str):  # a NumPy scalar would not survive JSON
+            object.__setattr__(self, "denominator", float(self.denominator))
         _check_axis(self.axis)
         if self.reduction == "none" and self.axis is not None:
             raise ValueError(f'axis: expected None with reduction "none", got {self.axis!r}')
