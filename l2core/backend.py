@@ -54,26 +54,33 @@ class Backend(Protocol):
     @property
     def xp(self) -> Namespace:
         """Its functions; its dtypes too, as attributes named as in the standard."""
+        ...
 
     @property
     def arrays(self) -> tuple[type, ...]:
         """The types whose instances are its arrays."""
+        ...
 
     @property
     def widest(self) -> str:
         """The widest float dtype that it has now: "float64", or "float32"."""
+        ...
 
     def rho(self, loss: Loss, r: Array) -> Array:
         """rho of real residuals, with psi registered as its derivative and curvature as psi's."""
+        ...
 
     def length(self, x: Array, axis: int) -> Any:
         """x.shape[axis], or a 0-d array where the length is not known while tracing."""
+        ...
 
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
         """A 0-d array on the device of ``like``."""
+        ...
 
     def matched(self, x: Array, pred: Array) -> Array:
         """x, checked when it runs to have pred's leading lengths where tracing leaves them open."""
+        ...
 
     def fused(
         self,
@@ -84,6 +91,7 @@ class Backend(Protocol):
         mask: Array | None,
     ) -> Array | None:
         """The whole value in one pass, or None: then the plain path serves."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,9 @@ def _find(x: Any, name: str) -> Backend:
             f"{name}: expected an array (NumPy, PyTorch, JAX, TensorFlow or the array standard's), "
             f"got {_kind(x)}"
         ) from None
-    backend = NUMPY if isinstance(x, NUMPY.arrays) else PlainBackend(xp, (type(x),))
+    backend = (
+        NUMPY if isinstance(x, NUMPY.arrays) else PlainBackend(cast(Namespace, xp), (type(x),))
+    )
     check_array(x, name, backend)
     return backend
 

@@ -40,18 +40,23 @@ class Harness(Protocol):
 
     def context(self) -> AbstractContextManager[Any]:
         """What must be entered around everything else, e.g. 64-bit types on."""
+        ...
 
     def array(self, x: Any, dtype: str | None = None) -> Array:
         """A NumPy array as the framework's, cast to the dtype of this name if given."""
+        ...
 
     def numpy(self, x: Array) -> NumpyArray:
         """An array of the framework as NumPy's, exactly (bfloat16 as float32)."""
+        ...
 
     def face(self, criterion: Criterion) -> Callable[..., Array]:
         """The criterion as the adapter's users call it, with the core's argument names."""
+        ...
 
     def run(self, f: Callable[..., Array], *args: Array, mode: str = "eager") -> Array:
         """f(*args) in this mode."""
+        ...
 
     def vjp(
         self,
@@ -61,6 +66,7 @@ class Harness(Protocol):
         mode: str = "eager",
     ) -> tuple[Array, tuple[Array, ...]]:
         """f(*args), and the gradient of sum(f(*args) * cotangent) to each of args."""
+        ...
 
     def value_and_grad(
         self,
@@ -73,6 +79,7 @@ class Harness(Protocol):
         **arguments: Any,
     ) -> tuple[Array, Array]:
         """The face's value and its gradient to pred: autograd's, or the closed form without it."""
+        ...
 
 
 @dataclass(frozen=True)
