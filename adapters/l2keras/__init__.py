@@ -1,6 +1,14 @@
-"""l2core for Keras 3, on TensorFlow, JAX or torch: a :class:`Criterion` and drop-in losses."""
+"""l2core for Keras 3, on TensorFlow, JAX or torch: a :class:`Criterion`, drop-ins, their metric."""
 
 from l2keras.criterion import Criterion
 from l2keras.losses import Huber, LogCosh, MeanAbsoluteError, MeanSquaredError
+from l2keras.metrics import CriterionMetric
 
-__all__ = ["Criterion", "Huber", "LogCosh", "MeanAbsoluteError", "MeanSquaredError"]
+__all__ = [
+    "Criterion",
+    "CriterionMetric",
+    "Huber",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+]

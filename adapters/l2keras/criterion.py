@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
 import l2core
-from l2core import Loss, SquaredError
+from l2core import Loss, SquaredError, Terms
 from l2core.backend import NUMPY, Array, Backend, backend_of, check_array, narrowed
 from l2core.dtypes import KNOWN, dtype_name
+from l2keras.distribution import all_reduced, replicas
 
 PACKAGE = "l2keras"
 
 
+@cache
 def keras_backend() -> Backend:
-    """The backend of Keras's own: TensorFlow's, JAX's or torch's."""
+    """The backend of the framework that Keras runs on."""
     return backend_of(keras.ops.zeros(()), "y_pred")
 
 
@@ -30,7 +33,7 @@ class Core(l2core.Criterion):
 
 def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = False) -> Any:
     """x as a tensor of Keras's backend; if optional, None and numbers stay; else TypeError."""
-    if optional and (x is None or isinstance(x, int | float) and not isinstance(x, np.generic)):
+    if optional and (x is None or (isinstance(x, int | float) and not isinstance(x, np.generic))):
         return x
     backend = keras_backend()
     if isinstance(x, np.ndarray | np.generic):
@@ -41,18 +44,9 @@ def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = Fals
             )
         x = keras.ops.convert_to_tensor(narrowed(x, backend.widest))
     elif isinstance(x, keras.Variable):
-        x = keras.ops.convert_to_tensor(x)
+        x = x.value
     check_array(x, name, backend)
     return x if dtype is None else keras.ops.cast(x, dtype)
-
-
-def replicas() -> int:
-    """How many replicas add up their losses under ``tf.distribute``; 1 elsewhere."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
@@ -63,7 +57,10 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
     to it first, and the result too (halves are computed in float32).
     """
 
-    def __init__(self, name: str | None, reduction: str | None, dtype: Any) -> None:
+    def __init__(
+        self, criterion: Core, name: str | None, reduction: str | None, dtype: Any
+    ) -> None:
+        self.criterion = criterion
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self._given_dtype = None if dtype is None else keras.dtype_policies.get(dtype)
 
@@ -72,31 +69,88 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         y_true: Array,
         y_pred: Array,
         sample_weight: Array | float | None = None,
-        **others: Any,
+        *,
+        mask: Array | None = None,
+        variance: Array | float | None = None,
+        denominator: Array | float | None = None,
     ) -> Array:
         """The loss; absent where ``sample_weight`` is 0 or y_pred's Keras mask is False."""
-        dtype = None if self._given_dtype is None else self._given_dtype.compute_dtype
-        mask = getattr(y_pred, "_keras_mask", None)
-        others = {name: to_tensor(x, name, optional=True) for name, x in others.items()}
-        if others.get("mask") is not None and mask is not None:
+        given = (y_true, y_pred, sample_weight, mask, variance, denominator)
+        if any(isinstance(x, keras.KerasTensor) for x in given):
+            return LossOperation(self)(
+                *given[:3], mask=mask, variance=variance, denominator=denominator
+            )
+        arguments = self._arguments(*given)
+        if replicas() > 1 and self._averages(arguments["pred"]):
+            value = all_reduced(self._terms(arguments, denominator)).value() / replicas()
+        else:
+            value = self.criterion(**arguments)
+        dtype = self._cast_to()
+        return value if dtype is None else keras.ops.cast(value, dtype)
+
+    def terms(
+        self,
+        y_true: Array,
+        y_pred: Array,
+        sample_weight: Array | float | None = None,
+        *,
+        mask: Array | None = None,
+        variance: Array | float | None = None,
+        denominator: Array | float | None = None,
+    ) -> Terms:
+        """Numerator and denominator of the mean, which add up over batches and replicas."""
+        arguments = self._arguments(y_true, y_pred, sample_weight, mask, variance, denominator)
+        return self._terms(arguments, denominator)
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """The loss without weights."""
+        return self(y_true, y_pred)
+
+    def adapted(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of the core's criterion, of which a kind of loss may change some."""
+        return arguments
+
+    def _arguments(
+        self, y_true: Any, y_pred: Any, weight: Any, mask: Any, variance: Any, denominator: Any
+    ) -> dict[str, Any]:
+        """The arguments of the core's criterion, as tensors of Keras's backend."""
+        keras_mask = getattr(y_pred, "_keras_mask", None)
+        if mask is not None and keras_mask is not None:
             raise ValueError(
                 "mask: expected None with a y_pred that carries a Keras mask, got both"
             )
-        value = self.evaluate(
-            to_tensor(y_true, "y_true", dtype),
-            to_tensor(y_pred, "y_pred", dtype),
-            weight=to_tensor(sample_weight, "sample_weight", optional=True),
-            **{"mask": to_tensor(mask, "mask", optional=True), **others},
+        mask = keras_mask if mask is None else mask
+        dtype = self._cast_to()
+        return self.adapted(
+            {
+                "pred": to_tensor(y_pred, "y_pred", dtype),
+                "target": to_tensor(y_true, "y_true", dtype),
+                "weight": to_tensor(weight, "sample_weight", optional=True),
+                "mask": to_tensor(mask, "mask", optional=True),
+                "variance": to_tensor(variance, "variance", optional=True),
+                "denominator": to_tensor(denominator, "denominator", optional=True),
+            }
         )
-        return value if dtype is None else keras.ops.cast(value, dtype)
 
-    def evaluate(self, y_true: Any, y_pred: Any, **arguments: Any) -> Any:
-        """The loss of tensors of Keras's backend."""
-        raise NotImplementedError(f"{type(self).__name__}.evaluate")
+    def _cast_to(self) -> str | None:
+        return None if self._given_dtype is None else str(self._given_dtype.compute_dtype)
 
-    def call(self, y_true: Array, y_pred: Array) -> Array:
-        """The loss without weights, as Keras's own losses have it."""
-        return self(y_true, y_pred)
+    def _averages(self, y_pred: Any) -> bool:
+        """Whether the value is a mean over the batch, which the replicas share among them."""
+        axis = self.criterion.axis
+        axes = (0,) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        return self.reduction not in (None, "none", "sum") and (
+            0 in axes or -len(y_pred.shape) in axes
+        )
+
+    def _terms(self, arguments: dict[str, Any], denominator: Any) -> Terms:
+        terms = self.criterion.terms(**arguments)
+        if replicas() > 1 and (
+            denominator is not None or not isinstance(self.criterion.denominator, str)
+        ):
+            # The caller's denominator is that of all replicas together.
+            terms = replace(terms, denominator=terms.denominator / replicas())
+        return terms
 
     def get_config(self) -> dict[str, Any]:
         """What Keras saves, dtype included."""
@@ -105,13 +159,26 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
+class LossOperation(keras.Operation):  # type: ignore[misc]
+    """A loss as a node of a functional model: what a loss of symbolic tensors gives."""
+
+    def __init__(self, loss: KerasLoss, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.loss = loss
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The loss of the tensors that come when the model runs."""
+        return self.loss(*args, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class Criterion(KerasLoss):
     """An :class:`l2core.Criterion` for ``compile(loss=...)``: fields and meaning are the core's.
 
     Called ``(y_true, y_pred, sample_weight=None, *, mask=None, variance=None, denominator=None)``
     with arrays of equal shapes; it never squeezes. ``sample_weight`` aligns with the leading axes;
-    y_pred's Keras mask is honoured. Under ``tf.distribute`` a mean is divided by the number of
-    replicas, as Keras expects of a loss.
+    y_pred's Keras mask is honoured. Under ``tf.distribute`` a mean is that over all replicas'
+    data, divided by their number, as Keras expects of a loss; a denominator given is theirs all.
     """
 
     def __init__(
@@ -126,32 +193,21 @@ class Criterion(KerasLoss):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        self.criterion = Core(loss, reduction, denominator, axis, empty, nan_targets)
+        criterion = Core(loss, reduction, denominator, axis, empty, nan_targets)
         own = {"sum": "sum", "none": "none"}.get(reduction, "sum_over_batch_size")
-        super().__init__(name, own, dtype)
-
-    def evaluate(self, y_true: Any, y_pred: Any, **arguments: Any) -> Any:
-        """The criterion of tensors of Keras's backend."""
-        value = self.criterion(y_pred, y_true, **arguments)
-        if self.criterion.reduction in ("mean", "root_mean") and replicas() > 1:
-            value = value / replicas()
-        return value
+        super().__init__(criterion, name, own, dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The criterion's config beside Keras's own."""
         return {**super().get_config(), "criterion": self.criterion.to_config()}
 
     @classmethod
+    def of(cls, core: l2core.Criterion, name: str | None = None, dtype: Any = None) -> Criterion:
+        """The Keras loss of a core criterion."""
+        fields = (core.reduction, core.denominator, core.axis, core.empty, core.nan_targets)
+        return cls(core.loss, *fields, name=name, dtype=dtype)
+
+    @classmethod
     def from_config(cls, config: dict[str, Any]) -> Criterion:
         """The loss of a ``get_config`` dict."""
-        core = Core.from_config(config["criterion"])
-        return cls(
-            core.loss,
-            core.reduction,
-            core.denominator,
-            core.axis,
-            core.empty,
-            core.nan_targets,
-            name=config["name"],
-            dtype=config["dtype"],
-        )
+        return cls.of(Core.from_config(config["criterion"]), config["name"], config["dtype"])

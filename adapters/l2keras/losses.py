@@ -16,31 +16,39 @@ import keras
 
 import l2core
 from l2core import Loss
-from l2keras.criterion import PACKAGE, Core, KerasLoss, replicas
+from l2core.backend import Array
+from l2keras.criterion import PACKAGE, Core, KerasLoss
 
 
 class _DropIn(KerasLoss):
     """A loss with Keras's reductions, each a mean of the core with its own denominator."""
 
     def __init__(self, loss: Loss, reduction: str | None, name: str | None, dtype: Any) -> None:
-        super().__init__(name, reduction, dtype)
         per_sample = reduction in (None, "none")
-        self._criterion = Core(loss, axis=-1 if per_sample else None, empty="zero")
+        criterion = Core(loss, axis=-1 if per_sample else None, empty="zero")
+        super().__init__(criterion, name, reduction, dtype)
 
-    def evaluate(self, y_true: Any, y_pred: Any, *, weight: Any = None, mask: Any = None) -> Any:
-        """The loss of tensors of Keras's backend."""
-        y_true, y_pred = _same_rank(y_true, y_pred)
+    def adapted(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Keras's fix-up of shapes, and the denominator that its reduction means."""
+        if arguments["denominator"] is not None:
+            raise TypeError(
+                f"denominator: expected None for {type(self).__name__}, whose reduction says what "
+                f"it divides by, got {type(arguments['denominator']).__name__}"
+            )
+        y_true, y_pred = _same_rank(arguments["target"], arguments["pred"])
         if len(y_pred.shape) == 0:
             raise ValueError("y_pred: expected an array with at least one axis, got shape ()")
         denominator = None
         if self.reduction in (None, "none", "sum"):
             denominator = _size(y_pred.shape[-1:], keras.ops.shape(y_pred)[-1:])
         elif self.reduction != "mean_with_sample_weight":
-            denominator = _selected(y_pred, mask)
-        value = self._criterion(y_pred, y_true, weight=weight, mask=mask, denominator=denominator)
-        if self.reduction not in (None, "none", "sum") and replicas() > 1:
-            value = value / replicas()
-        return value
+            denominator = _selected(y_pred, arguments["mask"])
+        return {**arguments, "target": y_true, "pred": y_pred, "denominator": denominator}
+
+    def call(self, y_true: Array, y_pred: Array) -> Array:
+        """The loss of each sample, as Keras's own losses have it."""
+        loss = type(self)(**{**self.get_config(), "reduction": "none"})
+        return loss(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """Keras's arguments of this loss."""

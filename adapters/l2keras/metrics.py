@@ -1,0 +1,86 @@
+"""The metric of a loss: the same terms, added up over batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+import l2core
+from l2core import Terms
+from l2core.backend import Array
+from l2keras.criterion import PACKAGE, Criterion, KerasLoss, keras_backend
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
+    """The mean that a loss of this package (or an :class:`l2core.Criterion`) gives on all the data.
+
+    Its state is the sum of the batches' numerators and of their denominators, so that the result
+    does not depend on how the data was split, the last partial batch included. Weights and masks
+    count as in the loss; pass it to ``compile(weighted_metrics=...)``, since Keras withholds
+    ``sample_weight`` from ``metrics=``. ``dtype`` is that of the sums: None is the widest that
+    Keras's backend has (float64; float32 on JAX without 64-bit types).
+    """
+
+    def __init__(
+        self, criterion: KerasLoss | l2core.Criterion, name: str | None = None, dtype: Any = None
+    ) -> None:
+        if isinstance(criterion, l2core.Criterion):
+            criterion = Criterion.of(criterion)
+        if not isinstance(criterion, KerasLoss):
+            raise TypeError(
+                f"criterion: expected a loss of l2keras or an l2core.Criterion, got {criterion!r}"
+            )
+        if criterion.reduction in (None, "none", "sum"):
+            raise ValueError(
+                f"criterion: expected one whose reduction is a mean, got {criterion.reduction!r}"
+            )
+        super().__init__(name=name or criterion.name, dtype=dtype or keras_backend().widest)
+        self._given_dtype = None if dtype is None else self.dtype
+        self.criterion = criterion
+        self._sums: list[Any] = []
+        if criterion.criterion.axis is None:
+            self._build(())
+
+    def update_state(
+        self,
+        y_true: Array,
+        y_pred: Array,
+        sample_weight: Array | float | None = None,
+        **others: Any,
+    ) -> None:
+        """Add a batch; arguments as in a call of the loss."""
+        terms = self.criterion.terms(y_true, y_pred, sample_weight, **others)
+        shape = tuple(terms.numerator.shape)
+        if not self._sums:
+            self._build(shape)
+        for total, part in zip(self._sums, (terms.numerator, terms.denominator), strict=True):
+            part = keras.ops.cast(part, self.dtype)
+            total.assign_add(keras.ops.broadcast_to(part, total.shape))
+
+    def result(self) -> Array:
+        """The mean of all batches since the last ``reset_state``."""
+        core = self.criterion.criterion
+        sums = self._sums or [keras.ops.zeros((), self.dtype)] * 2
+        numerator, denominator = (total + 0 for total in sums)  # a Keras variable is no tensor
+        return Terms(numerator, denominator, core.reduction == "root_mean", core.empty).value()
+
+    def get_config(self) -> dict[str, Any]:
+        """The loss beside Keras's own."""
+        loss = keras.saving.serialize_keras_object(self.criterion)
+        return {"name": self.name, "dtype": self._given_dtype, "criterion": loss}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> CriterionMetric:
+        """The metric of a ``get_config`` dict."""
+        criterion = keras.saving.deserialize_keras_object(config["criterion"])
+        return cls(**{**config, "criterion": criterion})
+
+    def _build(self, shape: tuple[int | None, ...]) -> None:
+        if None in shape:
+            raise ValueError(f"axis: expected a mean over every open axis, got a mean of {shape}")
+        self._sums = [
+            self.add_variable(shape, "zeros", dtype=self.dtype, name=name)
+            for name in ("numerator", "denominator")
+        ]
