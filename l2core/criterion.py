@@ -56,19 +56,20 @@ class Terms:
 
     def value(self) -> Array:
         """numerator / denominator, or its square root; the gradient of a root at 0 is 0."""
-        xp = backend_of(self.numerator, "numerator").xp
-        mean = self.numerator / self._divisor(xp)
+        backend = backend_of(self.numerator, "numerator")
+        xp = backend.xp
+        mean = self.numerator / self._divisor(backend)
         if not self.root:
             return mean
         zero = mean == 0
         return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, mean)))
 
-    def _divisor(self, xp: Any) -> Any:
-        if not hasattr(self.denominator, "dtype"):
+    def _divisor(self, backend: Backend) -> Any:
+        if not isinstance(self.denominator, backend.arrays):
             return self.denominator if self.denominator != 0 else EMPTY[self.empty]
         divisor = self.denominator
         nothing = (divisor == 0) & (self.numerator == 0)
-        return xp.where(nothing, EMPTY[self.empty], divisor)
+        return backend.xp.where(nothing, EMPTY[self.empty], divisor)
 
 
 class _Inputs(NamedTuple):
@@ -218,11 +219,11 @@ class Criterion:
             value = xp.sum(value, axis=inputs.axes)
         if self.reduction in ("mean", "root_mean"):
             terms = self._terms(value, self._denominator(inputs))
-            value, scale = terms.value(), 1 / terms._divisor(xp)
+            value, scale = terms.value(), 1 / terms._divisor(backend)
             if self.reduction == "root_mean":
                 zero = value == 0
                 scale = xp.where(zero, 0.0, scale * (0.5 / xp.where(zero, 1.0, value)))
-            if inputs.axes is not None and hasattr(scale, "dtype"):
+            if inputs.axes is not None and isinstance(scale, backend.arrays):
                 for axis in inputs.axes:
                     scale = xp.expand_dims(scale, axis=axis)
         # The order in which autograd multiplies: 1/denominator, then ω, then psi.
@@ -407,7 +408,7 @@ class Criterion:
 
         def lengths(over: Iterable[int]) -> Any:
             n = math.prod([backend.length(pred, axis) for axis in over])
-            return _cast(n, inputs.real, backend) if hasattr(n, "dtype") else n
+            return _cast(n, inputs.real, backend) if isinstance(n, backend.arrays) else n
 
         if self.denominator == "batch":
             return lengths([0])
