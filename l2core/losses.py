@@ -164,10 +164,10 @@ class Huber(Loss):
 
     def __post_init__(self) -> None:
         expected = "a number > 0 (inf allowed)"
-        delta = math.inf if self.delta == math.inf else self.delta
-        if delta != math.inf:
+        delta: Any = self.delta
+        if not isinstance(delta, Real) or delta != math.inf:
             delta = _number("delta", delta, 0.0, math.inf, expected)
-        object.__setattr__(self, "delta", delta)
+        object.__setattr__(self, "delta", float(delta))
 
     def rho(self, r: Array, xp: Namespace) -> Array:
         if self.delta == math.inf:
