@@ -295,6 +295,8 @@ class Criterion:
             _check_aligned(mask, "mask", pred, pred_name)
         if variance is not None:
             _check_factor(variance, "variance", pred, pred_name, backend)
+            if isinstance(variance, int | float) and variance < 0:  # an array is not read
+                raise ValueError(f"variance: expected an array or a number >= 0, got {variance!r}")
         if (variance is not None) != self.loss.takes_variance:
             expected = "an array or a number" if self.loss.takes_variance else "None"
             raise TypeError(
