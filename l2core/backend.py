@@ -66,6 +66,9 @@ class Backend(Protocol):
         """The widest float dtype that it has now: "float64", or "float32"."""
         ...
 
+    def check(self, x: Array, name: str) -> None:
+        """TypeError, naming the argument, for an x of its types that it cannot take: sparse, say."""
+
     def rho(self, loss: Loss, r: Array) -> Array:
         """rho of real residuals, with psi registered as its derivative and curvature as psi's."""
         ...
@@ -101,6 +104,10 @@ class PlainBackend:
     xp: Namespace
     arrays: tuple[type, ...]
     widest: str = "float64"
+
+    def check(self, x: Array, name: str) -> None:
+        if isinstance(x, (np.matrix, np.ma.MaskedArray)):
+            raise TypeError(f"{name}: expected a plain numpy.ndarray, got {_kind(x)}")
 
     def rho(self, loss: Loss, r: Array) -> Array:
         return loss.rho(r, self.xp)
@@ -148,8 +155,7 @@ def check_array(x: Any, name: str, backend: Backend) -> None:
     if not isinstance(x, backend.arrays):
         kinds = " or ".join(map(_type_name, backend.arrays))
         raise TypeError(f"{name}: expected {kinds}, got {_kind(x)}")
-    if isinstance(x, (np.matrix, np.ma.MaskedArray)):
-        raise TypeError(f"{name}: expected a plain numpy.ndarray, got {_kind(x)}")
+    backend.check(x, name)
 
 
 def narrowed(x: np.ndarray[Any, Any] | np.generic, widest: str) -> Any:

@@ -45,6 +45,9 @@ class JaxBackend:
     def widest(self) -> str:
         return "float64" if jax.config.jax_enable_x64 else "float32"
 
+    def check(self, x: Array, name: str) -> None:
+        pass
+
     def rho(self, loss: Loss, r: Array) -> Array:
         return cast(Array, _rho(loss, r))
 

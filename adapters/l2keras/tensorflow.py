@@ -89,6 +89,9 @@ class TensorFlowBackend:
     arrays: tuple[type, ...] = (tf.Tensor, tf.Variable)
     widest = "float64"
 
+    def check(self, x: Array, name: str) -> None:
+        pass
+
     def rho(self, loss: Loss, r: Array) -> Array:
         return _rho(loss, r)
 

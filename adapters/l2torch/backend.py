@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, cast
 
 import array_api_compat.torch as namespace
@@ -9,14 +11,15 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from l2core import Criterion, Loss
+from l2core import LOSSES, Criterion, Loss
 from l2core.backend import Array, Namespace, register
+from l2core.dtypes import dtype_name
 
 XP = cast(Namespace, namespace)
 
 
 class _Rule(Function):
-    """A pointwise function whose derivative is given, with forward mode: for eager and torch.func.
+    """A pointwise function whose derivative is given: reverse, forward and batched.
 
     ``order`` 0 is rho and 1 is psi; curvature is a plain expression, so third derivatives are
     autograd's own.
@@ -26,7 +29,8 @@ class _Rule(Function):
 
     @staticmethod
     def forward(r: Tensor, loss: Loss, order: int) -> Tensor:
-        return _value(loss, order, r)
+        value = cast(Tensor, loss.psi(r, XP) if order else loss.rho(r, XP))
+        return value.view_as(value) if value is r else value  # autograd wants no input as an output
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -45,36 +49,28 @@ class _Rule(Function):
         return tangents[0] * _derivative(ctx.loss, ctx.order, r)
 
 
-class _CompiledRule(Function):
-    """The same without forward mode, which torch.compile refuses in a Function."""
-
-    @staticmethod
-    def forward(r: Tensor, loss: Loss, order: int) -> Tensor:
-        return _value(loss, order, r)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        r, ctx.loss, ctx.order = inputs
-        ctx.save_for_backward(r)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (r,) = ctx.saved_tensors
-        return grads[0] * _derivative(ctx.loss, ctx.order, r), None, None
-
-
-def _value(loss: Loss, order: int, r: Tensor) -> Tensor:
-    value = cast(Tensor, loss.psi(r, XP) if order else loss.rho(r, XP))
-    return value.view_as(value) if value is r else value  # autograd wants no input as an output
+_apply = cast(Callable[[Tensor, Loss, int], Tensor], _Rule.apply)
 
 
 def _derivative(loss: Loss, order: int, r: Tensor) -> Tensor:
-    return cast(Tensor, loss.curvature(r, XP)) if order else _apply(loss, 1, r)
+    return cast(Tensor, loss.curvature(r, XP)) if order else _apply(r, loss, 1)
 
 
-def _apply(loss: Loss, order: int, r: Tensor) -> Tensor:
-    rule = _CompiledRule if torch.compiler.is_compiling() else _Rule
-    return cast(Tensor, rule.apply(r, loss, order))
+# Dynamo cannot trace a Function that has forward mode, and the Function that it makes of one without
+# cannot be batched. Left whole, as a node of its graph, the rule keeps all its transforms, and the
+# compiler behind Dynamo traces it down to the same kernels. A node takes numbers and strings, so
+# the loss travels as its name and parameters.
+@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
+def _rho_node(r: Tensor, name: str, parameters: tuple[Any, ...]) -> Tensor:
+    loss = object.__new__(LOSSES[name])
+    # Past the constructor, which would refuse the symbol that Dynamo may make of a parameter.
+    for field, value in zip(fields(loss), parameters, strict=True):
+        object.__setattr__(loss, field.name, value)
+    return _apply(r, loss, 0)
+
+
+# It keeps what it has seen in a dict, on which Dynamo would guard: every new dtype a recompilation.
+torch.compiler.assume_constant_result(dtype_name)  # type: ignore[no-untyped-call]
 
 
 class TorchBackend:
@@ -84,8 +80,16 @@ class TorchBackend:
     arrays: tuple[type, ...] = (Tensor,)
     widest = "float64"
 
+    def check(self, x: Tensor, name: str) -> None:
+        if x.is_nested or x.layout is not torch.strided:
+            kind = "a nested tensor" if x.is_nested else f"layout {x.layout}"
+            raise TypeError(f"{name}: expected a dense tensor (torch.strided), got {kind}")
+
     def rho(self, loss: Loss, r: Tensor) -> Tensor:
-        return _apply(loss, 0, r)
+        if torch.compiler.is_dynamo_compiling():
+            parameters = tuple([getattr(loss, field.name) for field in fields(loss)])
+            return cast(Tensor, _rho_node(r, type(loss).__name__, parameters))
+        return _apply(r, loss, 0)
 
     def length(self, x: Tensor, axis: int) -> int:
         return x.shape[axis]

@@ -39,6 +39,7 @@ class Criterion(nn.Module):
     ) -> None:
         super().__init__()
         self.criterion = _Core(loss, reduction, denominator, axis, empty, nan_targets)
+        self._description = _describe(self.criterion)  # here: vmap asks for it while compiling
 
     def forward(
         self,
@@ -73,9 +74,13 @@ class Criterion(nn.Module):
 
     def extra_repr(self) -> str:
         """The loss with its parameters, and the fields that differ from their defaults."""
-        rest = (
-            f"{f.name}={getattr(self.criterion, f.name)!r}"
-            for f in fields(self.criterion)
-            if f.name != "loss" and getattr(self.criterion, f.name) != f.default
-        )
-        return ", ".join([repr(self.criterion.loss), *rest])
+        return self._description
+
+
+def _describe(criterion: l2core.Criterion) -> str:
+    rest = (
+        f"{f.name}={getattr(criterion, f.name)!r}"
+        for f in fields(criterion)
+        if f.name != "loss" and getattr(criterion, f.name) != f.default
+    )
+    return ", ".join([repr(criterion.loss), *rest])
