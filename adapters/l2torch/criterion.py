@@ -39,7 +39,6 @@ class Criterion(nn.Module):
     ) -> None:
         super().__init__()
         self.criterion = _Core(loss, reduction, denominator, axis, empty, nan_targets)
-        self._description = _describe(self.criterion)  # here: vmap asks for it while compiling
 
     def forward(
         self,
@@ -74,13 +73,12 @@ class Criterion(nn.Module):
 
     def extra_repr(self) -> str:
         """The loss with its parameters, and the fields that differ from their defaults."""
-        return self._description
-
-
-def _describe(criterion: l2core.Criterion) -> str:
-    rest = (
-        f"{f.name}={getattr(criterion, f.name)!r}"
-        for f in fields(criterion)
-        if f.name != "loss" and getattr(criterion, f.name) != f.default
-    )
-    return ", ".join([repr(criterion.loss), *rest])
+        changed = [
+            f"{field.name}={getattr(self.criterion, field.name)!r}"
+            for field in fields(self.criterion)
+            if field.name != "loss" and getattr(self.criterion, field.name) != field.default
+        ]
+        loss = self.criterion.loss
+        # Longhand: vmap asks for it, and torch.compile cannot trace a dataclass's own repr.
+        parameters = [f"{field.name}={getattr(loss, field.name)!r}" for field in fields(loss)]
+        return ", ".join([f"{type(loss).__name__}({', '.join(parameters)})", *changed])
