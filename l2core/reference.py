@@ -71,7 +71,8 @@ def rounded(x: Exact, dtype: str) -> float:
     quantum = _quantum(abs(x), dtype)
     size = round(abs(x) / quantum) * quantum  # round() of a Fraction: ties to even
     _, top = FORMATS[dtype]
-    return math.copysign(math.inf if size >= 2 ** (top + 1) else float(size), x)
+    found = math.inf if size >= 2 ** (top + 1) else float(size)
+    return -found if x < 0 else found
 
 
 def ulp(x: Exact, dtype: str) -> Fraction:
@@ -102,6 +103,10 @@ def ulps(observed: float, expected: Exact, dtype: str) -> float:
 # --- numbers that may be infinite ---------------------------------------------------------------
 
 
+def _is_nan(x: Exact) -> bool:
+    return isinstance(x, float) and math.isnan(x)
+
+
 def _stand_in(x: Exact) -> float:
     """A float that meets infinities and NaN as x does."""
     return x if isinstance(x, float) else float((x > 0) - (x < 0))
@@ -125,9 +130,9 @@ def _times(a: Exact, b: Exact) -> Exact:
 
 def _over(a: Exact, b: Exact) -> Exact:
     if isinstance(b, Fraction) and b == 0:
-        return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a)
+        return _stand_in(a) * math.inf  # 0 * inf is NaN
     if isinstance(b, float):
-        return math.nan if isinstance(a, float) or math.isnan(b) else Fraction(0)
+        return math.nan if isinstance(a, float) or _is_nan(b) else Fraction(0)
     return _times(a, 1 / b)
 
 
@@ -226,7 +231,7 @@ def rho(name: str, parameters: Parameters, r: Residual, variance: Exact = UNIT) 
     """The loss of one residual."""
     if isinstance(r, tuple):
         return _rho_complex(name, *r)
-    if math.isnan(r):
+    if _is_nan(r):
         return math.nan
     if name == "GaussianNLL":
         return _gaussian(parameters, r, variance)
@@ -257,8 +262,8 @@ def rho(name: str, parameters: Parameters, r: Residual, variance: Exact = UNIT) 
 
 
 def psi(name: str, parameters: Parameters, r: Exact, variance: Exact = UNIT) -> Exact:
-    """The derivative of rho; where it has none the mean of its neighbours, or 0 at r = 0."""
-    if math.isnan(r):
+    """The derivative of rho; 0 at r = 0 where it has none."""
+    if _is_nan(r):
         return math.nan
     sign = Fraction((r > 0) - (r < 0))
     match name:
@@ -288,7 +293,7 @@ def psi(name: str, parameters: Parameters, r: Exact, variance: Exact = UNIT) -> 
 
 def curvature(name: str, parameters: Parameters, r: Exact, variance: Exact = UNIT) -> Exact:
     """The derivative of psi; at a jump of psi the value on the side of r = 0, at 0 on the left."""
-    if math.isnan(r):
+    if _is_nan(r):
         return math.nan
     match name:
         case "SquaredError":
@@ -316,7 +321,7 @@ def _asymmetry(tau: float, r: Exact) -> Fraction:
 
 
 def _clamped(parameters: Parameters, variance: Exact) -> Exact:
-    if math.isnan(variance):
+    if _is_nan(variance):
         return variance
     return max(variance, Fraction(parameters["eps"]))
 
@@ -324,7 +329,7 @@ def _clamped(parameters: Parameters, variance: Exact) -> Exact:
 def _gaussian(parameters: Parameters, r: Exact, variance: Exact) -> Exact:
     v = _clamped(parameters, variance)
     if isinstance(v, float):
-        return math.nan if math.isnan(v) or isinstance(r, float) else math.inf
+        return math.nan if _is_nan(v) or isinstance(r, float) else math.inf
     if isinstance(r, float):
         return math.inf
     if v == 0:

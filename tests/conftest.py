@@ -1,0 +1,54 @@
+"""How every test runs: quiet frameworks, one thread, and the harnesses as fixtures."""
+
+import os
+
+# Before any framework is imported: that is when they read these.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import logging
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "l2core", deadline=None, derandomize=True, database=None, max_examples=60
+)
+hypothesis.settings.load_profile("l2core")
+# Each check traces its own functions, which TensorFlow takes for a mistake in a loop.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "modes(*names): run the test in these modes alone; without it in all but compile"
+    )
+
+
+def pytest_generate_tests(metafunc):
+    """A test with ``harness`` runs on each of them; with ``mode`` too, in each of its modes."""
+    if "harness" not in metafunc.fixturenames:
+        return
+    from subjects import harnesses
+
+    if "mode" not in metafunc.fixturenames:
+        metafunc.parametrize("harness", harnesses(), ids=lambda h: h.name, indirect=True)
+        return
+    marker = metafunc.definition.get_closest_marker("modes")
+    # torch.compile takes seconds a function: only where a test asks for it.
+    wanted = marker.args if marker else ("eager", "jit", "function", "xla")
+    pairs = [(h, mode) for h in harnesses() for mode in h.modes if mode in wanted]
+    metafunc.parametrize(
+        ("harness", "mode"),
+        pairs,
+        ids=[f"{h.name}-{mode}" for h, mode in pairs],
+        indirect=["harness"],
+    )
+
+
+@pytest.fixture
+def harness(request):
+    with request.param.context():
+        yield request.param
