@@ -56,7 +56,9 @@ class Terms:
 
     def value(self) -> Array:
         """numerator / denominator, or its square root; the gradient of a root at 0 is 0."""
-        backend = backend_of(self.numerator, "numerator")
+        return self._value(backend_of(self.numerator, "numerator"))
+
+    def _value(self, backend: Backend) -> Array:
         xp = backend.xp
         mean = self.numerator / self._divisor(backend)
         if not self.root:
@@ -168,7 +170,7 @@ class Criterion:
         total = backend.xp.sum(rho, axis=inputs.axes)
         if self.reduction == "sum":
             return total
-        return self._terms(total, self._denominator(inputs)).value()
+        return self._terms(total, self._denominator(inputs))._value(backend)
 
     def terms(
         self,
@@ -219,7 +221,7 @@ class Criterion:
             value = xp.sum(value, axis=inputs.axes)
         if self.reduction in ("mean", "root_mean"):
             terms = self._terms(value, self._denominator(inputs))
-            value, scale = terms.value(), 1 / terms._divisor(backend)
+            value, scale = terms._value(backend), 1 / terms._divisor(backend)
             if self.reduction == "root_mean":
                 zero = value == 0
                 scale = xp.where(zero, 0.0, scale * (0.5 / xp.where(zero, 1.0, value)))
