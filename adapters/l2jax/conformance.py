@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 import l2core
-from l2core.conformance.harness import DTYPES, AutogradHarness, NumpyArray
+from l2core.conformance.harness import DTYPES, AutogradHarness, NumpyArray, Writing
 from l2jax.criterion import Criterion
 
 
@@ -25,10 +25,13 @@ class JaxHarness(AutogradHarness):
     x64: bool
     dtypes: tuple[str, ...]
     modes: tuple[str, ...] = ("eager", "jit")
+    flushes = True
+    thrift = 6
 
     def context(self) -> AbstractContextManager[Any]:
         """64-bit types on or off."""
-        return jax.enable_x64(self.x64)
+        context: AbstractContextManager[Any] = jax.enable_x64(self.x64)
+        return context
 
     def array(self, x: Any, dtype: str | None = None) -> Array:
         """See :class:`l2core.conformance.Harness`."""
@@ -46,7 +49,8 @@ class JaxHarness(AutogradHarness):
     def run(self, f: Callable[..., Array], *args: Array, mode: str = "eager") -> Array:
         """See :class:`l2core.conformance.Harness`."""
         if mode == "jit":
-            return jax.jit(f)(*args)
+            jitted: Array = jax.jit(f)(*args)
+            return jitted
         with jax.disable_jit():
             return f(*args)
 
@@ -77,10 +81,39 @@ class JaxHarness(AutogradHarness):
             found[i] = grad
         return value, tuple(found)
 
+    @property
+    def features(self) -> dict[str, Callable[..., Any]]:
+        """See :class:`l2core.conformance.Harness`."""
+        return {
+            "second": lambda f, x: jax.grad(lambda x: jax.grad(lambda x: f(x).sum())(x).sum())(x),
+            "jvp": lambda f, x, v: jax.jvp(f, (x,), (v,))[1],
+            "vmap": lambda f, *stacked: jax.vmap(f)(*stacked),
+            "vmap_grad": lambda f, *stacked: jax.vmap(jax.grad(f))(*stacked),
+        }
+
+    @property
+    def writing(self) -> Writing:
+        """See :class:`l2core.conformance.Writing`."""
+        f = "lambda pred, target: {call}"
+        switch = 'import jax\n\njax.config.update("jax_enable_x64", True)\n' if self.x64 else ""
+        return Writing(
+            imports=f"{switch}import jax\nimport jax.numpy as jnp",
+            array="jnp.asarray({data}, dtype=jnp.{dtype})",
+            gradient="print(jax.grad(lambda {wrt}: {call}.sum())({wrt}))",
+            modes={"jit": f"jax.jit({f})(pred, target)"},
+            features={
+                "second": "jax.grad(lambda pred: jax.grad(lambda pred: {call}.sum())(pred).sum())(pred)",
+                "jvp": "jax.jvp(lambda pred: {call}, (pred,), (tangent,))[1]",
+                "vmap": f"jax.vmap({f})(pred, target)",
+                "vmap_grad": f"jax.vmap(jax.grad({f}))(pred, target)",
+            },
+        )
+
 
 def harnesses() -> list[JaxHarness]:
     """One without 64-bit types, as JAX starts, and one with them."""
-    narrow = tuple(name for name in DTYPES if "64" not in name) + ("complex64", "bfloat16")
+    wide = ("int64", "uint64", "float64", "complex128")
+    narrow = (*(name for name in DTYPES if name not in wide), "bfloat16")
     return [
         JaxHarness("jax", False, narrow),
         JaxHarness("jax-x64", True, (*DTYPES, "bfloat16")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 import l2core
 from l2core.backend import Array
-from l2core.conformance.harness import DTYPES, AutogradHarness, NumpyArray
+from l2core.conformance.harness import DTYPES, AutogradHarness, NumpyArray, Writing
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class TensorFlowHarness(AutogradHarness):
     name: str = "tensorflow"
     modes: tuple[str, ...] = ("eager", "function", "xla")
     dtypes: tuple[str, ...] = (*DTYPES, "bfloat16")
+    flushes = True
+    thrift = 2
 
     def context(self) -> AbstractContextManager[Any]:
         """Nothing to enter."""
@@ -76,6 +78,66 @@ class TensorFlowHarness(AutogradHarness):
         found = iter(grads)
         wanted = [any(x is s for s in smooth) for x in args]
         return value, tuple(next(found) if want else None for want in wanted)
+
+    @property
+    def features(self) -> dict[str, Callable[..., Any]]:
+        """See :class:`l2core.conformance.Harness`."""
+        return {"second": _second, "jvp": _jvp, "vmap": _vmap, "vmap_grad": _vmap_grad}
+
+    @property
+    def writing(self) -> Writing:
+        """See :class:`l2core.conformance.Writing`."""
+        f = "lambda pred, target: {call}"
+        tape = "with tf.GradientTape() as tape:\n    tape.watch({wrt})\n    value = {call}\n"
+        return Writing(
+            imports="import tensorflow as tf",
+            array="tf.constant({data}, dtype=tf.{dtype})",
+            gradient=tape + "print(tape.gradient(value, {wrt}))",
+            modes={
+                "function": f"tf.function({f})(pred, target)",
+                "xla": f"tf.function({f}, jit_compile=True)(pred, target)",
+            },
+            features={"vmap": f"tf.vectorized_map(lambda x: ({f})(*x), (pred, target))"},
+        )
+
+
+def _second(f: Callable[..., Array], x: Array) -> Array:
+    import tensorflow as tf
+
+    zero = tf.UnconnectedGradients.ZERO
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            value = f(x)
+        first = inner.gradient(value, x, unconnected_gradients=zero)
+    return outer.gradient(first, x, unconnected_gradients=zero)
+
+
+def _jvp(f: Callable[..., Array], x: Array, v: Array) -> Array:
+    import tensorflow as tf
+
+    with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
+        value = f(x)
+    return accumulator.jvp(value, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _vmap(f: Callable[..., Array], *stacked: Array) -> Array:
+    import tensorflow as tf
+
+    return tf.vectorized_map(lambda row: f(*row), stacked)
+
+
+def _vmap_grad(f: Callable[..., Array], *stacked: Array) -> Array:
+    import tensorflow as tf
+
+    def gradient(row: tuple[Array, ...]) -> Array:
+        with tf.GradientTape() as tape:
+            tape.watch(row[0])
+            value = f(*row)
+        return tape.gradient(value, row[0])
+
+    return tf.vectorized_map(gradient, stacked)
 
 
 @dataclass(frozen=True)
@@ -138,6 +200,29 @@ class KerasHarness(AutogradHarness):
         found = self.under.vjp(f, *args, cotangent=cotangent, mode=mode)
         return found
 
+    @property
+    def flushes(self) -> bool:  # type: ignore[override]
+        """Whether the framework underneath does."""
+        return bool(self.under.flushes)
+
+    @property
+    def thrift(self) -> int:  # type: ignore[override]
+        """That of the framework underneath."""
+        return int(self.under.thrift)
+
+    @property
+    def features(self) -> dict[str, Callable[..., Any]]:
+        """Those of the framework underneath."""
+        features: dict[str, Callable[..., Any]] = self.under.features
+        return features
+
+    @property
+    def writing(self) -> Writing:
+        """That of the framework underneath, with Keras told to run on it."""
+        under: Writing = self.under.writing
+        switch = f'import os\n\nos.environ["KERAS_BACKEND"] = "{self.name.partition("-")[2]}"\n'
+        return replace(under, imports=switch + under.imports)
+
 
 def tensorflow_harnesses() -> list[TensorFlowHarness]:
     """The one of TensorFlow."""
@@ -149,9 +234,7 @@ def keras_harnesses() -> list[KerasHarness]:
     import keras
 
     backend = keras.backend.backend()
-    under = {
-        "jax": lambda: import_module("l2jax.conformance").harnesses()[0],
-        "tensorflow": TensorFlowHarness,
-        "torch": lambda: import_module("l2torch.conformance").harnesses()[0],
-    }[backend]()
+    if backend == "tensorflow":
+        return [KerasHarness("keras-tensorflow", TensorFlowHarness())]
+    under = import_module(f"l2{backend}.conformance").harnesses()[0]
     return [KerasHarness(f"keras-{backend}", under)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 import l2core
-from l2core.conformance.harness import DTYPES, AutogradHarness, NumpyArray
+from l2core.conformance.harness import (
+    DTYPES,
+    AutogradHarness,
+    NumpyArray,
+    Writing,
+    numpy_layouts,
+)
 from l2torch.criterion import Criterion
 
 
@@ -66,6 +72,68 @@ class TorchHarness(AutogradHarness):
         cotangent = torch.ones_like(value) if cotangent is None else cotangent
         found = iter(torch.autograd.grad(value, wanted, cotangent, allow_unused=True))
         return value.detach(), tuple(next(found) if x.requires_grad else None for x in leaves)
+
+    @property
+    def features(self) -> dict[str, Callable[..., Any]]:
+        """See :class:`l2core.conformance.Harness`."""
+        return {
+            "second": _second,
+            "jvp": _jvp,
+            "vmap": lambda f, *stacked: torch.func.vmap(f)(*stacked),
+            "vmap_grad": lambda f, *stacked: torch.func.vmap(torch.func.grad(f))(*stacked),
+            "layouts": _layouts,
+            "threads": _threads,
+        }
+
+    @property
+    def writing(self) -> Writing:
+        """See :class:`l2core.conformance.Writing`."""
+        gradient = "{wrt}.requires_grad_()\n{call}.sum().backward()\nprint({wrt}.grad)"
+        f = "lambda pred, target: {call}"
+        return Writing(
+            imports="import torch",
+            array="torch.tensor({data}, dtype=torch.{dtype})",
+            gradient=gradient,
+            modes={"compile": f"torch.compile({f}, fullgraph=True)(pred, target)"},
+            features={
+                "second": "torch.func.grad(lambda pred: torch.func.grad("
+                "lambda pred: {call}.sum())(pred).sum())(pred)",
+                "jvp": "torch.func.jvp(lambda pred: {call}, (pred,), (tangent,))[1]",
+                "vmap": f"torch.func.vmap({f})(pred, target)",
+                "vmap_grad": f"torch.func.vmap(torch.func.grad({f}))(pred, target)",
+            },
+        )
+
+
+def _second(f: Callable[..., Tensor], x: Tensor) -> Tensor:
+    x = x.detach().clone().requires_grad_()
+    (first,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
+    if not first.requires_grad:  # a gradient that does not depend on x
+        return torch.zeros_like(x)
+    found = torch.autograd.grad(first.sum(), x, allow_unused=True, materialize_grads=True)
+    return found[0]
+
+
+def _jvp(f: Callable[..., Tensor], x: Tensor, v: Tensor) -> Tensor:
+    tangent: Tensor = torch.func.jvp(f, (x,), (v,))[1]
+    return tangent
+
+
+def _layouts(x: NumpyArray) -> list[Tensor]:
+    """NumPy's that torch can hold (none backwards in memory), and storage with an offset."""
+    held = [torch.from_numpy(y) for y in numpy_layouts(x) if all(n >= 0 for n in y.strides)]
+    padded = torch.from_numpy(np.pad(x.reshape(-1), 1))
+    return [*held, padded[1:-1].view(x.shape)]
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def harnesses() -> list[TorchHarness]:
