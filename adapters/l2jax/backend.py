@@ -43,16 +43,17 @@ class JaxBackend:
 
     @property
     def widest(self) -> str:
-        return "float64" if jax.config.jax_enable_x64 else "float32"
+        config: Any = jax.config  # jax's types leave its options out
+        return "float64" if config.jax_enable_x64 else "float32"
 
     def check(self, x: Array, name: str) -> None:
         pass
 
     def rho(self, loss: Loss, r: Array) -> Array:
-        return cast(Array, _rho(loss, r))
+        return _rho(loss, r)
 
     def length(self, x: Array, axis: int) -> int:
-        return cast(int, x.shape[axis])
+        return x.shape[axis]
 
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
         return jnp.asarray(value, dtype)
@@ -61,8 +62,17 @@ class JaxBackend:
         return x
 
     def fused(
-        self, criterion: Criterion, pred: Any, target: Any, weight: Any, mask: Any
+        self,
+        criterion: Criterion,
+        pred: Array,
+        target: Array,
+        weight: Array | float | None,
+        mask: Array | None,
+        denominator: Array | float | None,
     ) -> Array | None:
+        return None
+
+    def fused_value_and_grad(self, *arguments: Any) -> None:
         return None
 
 

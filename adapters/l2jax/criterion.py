@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax import Array, tree_util
 import l2core
 from l2core import Terms
 from l2core.backend import NUMPY, Backend, check_array, narrowed
-from l2core.dtypes import KNOWN, dtype_name
+from l2core.dtypes import KNOWN, compute_dtypes, dtype_name
 from l2jax.backend import BACKEND
 
 tree_util.register_dataclass(
@@ -46,7 +46,8 @@ class Criterion(l2core.Criterion):
         denominator: Array | float | None = None,
     ) -> Array:
         """The loss, as :meth:`l2core.Criterion.__call__` says."""
-        return _call(self, *self._arrays(pred, target, weight, mask, variance, denominator))
+        arrays = self._arrays(pred, target, weight, mask, variance, denominator)
+        return cast(Array, _call(self, *arrays))
 
     def terms(
         self,
@@ -59,7 +60,8 @@ class Criterion(l2core.Criterion):
         denominator: Array | float | None = None,
     ) -> Terms:
         """Numerator and denominator of the mean, a pytree: :meth:`l2core.Criterion.terms`."""
-        return _terms(self, *self._arrays(pred, target, weight, mask, variance, denominator))
+        arrays = self._arrays(pred, target, weight, mask, variance, denominator)
+        return cast(Terms, _terms(self, *arrays))
 
     def value_and_grad(
         self,
@@ -73,7 +75,7 @@ class Criterion(l2core.Criterion):
     ) -> tuple[Array, Array]:
         """In closed form: :meth:`l2core.Criterion.value_and_grad`. Complex gradients unconjugated."""
         arrays = self._arrays(pred, target, weight, mask, variance, denominator)
-        return _value_and_grad(self, *arrays)
+        return cast(tuple[Array, Array], _value_and_grad(self, *arrays))
 
     def _arrays(
         self, pred: Any, target: Any, weight: Any, mask: Any, variance: Any, denominator: Any
@@ -81,19 +83,27 @@ class Criterion(l2core.Criterion):
         pred_name, target_name, weight_name = self._names
         if isinstance(denominator, Real):
             self._check_given_denominator(denominator, BACKEND)
-        return (
-            _array(pred, pred_name),
-            _array(target, target_name),
-            _array(weight, weight_name, number=True),
-            _array(mask, "mask", optional=True),
-            _array(variance, "variance", number=True),
-            _array(denominator, "denominator", number=True),
+        arrays = (
+            as_array(pred, pred_name),
+            as_array(target, target_name),
+            as_array(weight, weight_name, number=True),
+            as_array(mask, "mask", optional=True),
+            as_array(variance, "variance", number=True),
+            as_array(denominator, "denominator", number=True),
         )
+        if not any(isinstance(x, int | float) for x in arrays):
+            return arrays
+        # A number enters jit in the dtype of the loss: in JAX's own for numbers it would widen it,
+        # and an int would be traced apart from a float.
+        first, second, *factors = (dtype_name(x.dtype) for x in arrays if hasattr(x, "dtype"))
+        _, real = compute_dtypes(first, second, tuple(factors), BACKEND.widest)
+        number = np.dtype(real).type
+        return tuple(number(x) if isinstance(x, int | float) else x for x in arrays)
 
 
-def _array(x: Any, name: str, *, optional: bool = False, number: bool = False) -> Any:
+def as_array(x: Any, name: str, *, optional: bool = False, number: bool = False) -> Any:
     """x as JAX takes it: arrays (of NumPy too), and None or a number where one may stand."""
-    if x is None and (optional or number) or number and isinstance(x, int | float):
+    if (x is None and (optional or number)) or (number and isinstance(x, int | float)):
         return x
     if isinstance(x, np.ndarray | np.generic):
         check_array(x, name, NUMPY)
@@ -105,7 +115,7 @@ def _array(x: Any, name: str, *, optional: bool = False, number: bool = False) -
 
 @partial(jax.jit, static_argnums=0)
 def _call(criterion: Criterion, *arrays: Any) -> Array:
-    return super(Criterion, criterion).__call__(**_named(arrays))
+    return cast(Array, super(Criterion, criterion).__call__(**_named(arrays)))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, cast
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -20,7 +22,8 @@ from l2core import (
     SmoothL1,
     SquaredError,
 )
-from l2jax.criterion import Criterion
+from l2jax.backend import BACKEND
+from l2jax.criterion import Criterion, as_array
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,25 @@ class _Optax(Criterion):
 
 
 def _elementwise(loss: Loss, predictions: Array, targets: Array | None) -> Array:
+    criterion = _Optax(loss, "none")
     if targets is None:
-        targets = jnp.zeros_like(predictions)
-    return _Optax(loss, "none")(predictions, targets)
+        return cast(Array, _alone(criterion, as_array(predictions, "predictions")))
+    return criterion(predictions, targets)
+
+
+@partial(jax.jit, static_argnums=0)
+def _alone(criterion: Criterion, predictions: Array) -> Array:
+    return criterion(predictions, jnp.zeros_like(predictions))
+
+
+@jax.jit
+def _huber(predictions: Array, targets: Array, delta: Array) -> Array:
+    """Huber(delta) by Huber(1), which keeps its rules: delta² rho(r / delta)."""
+    checked = _Optax(Huber(), "none")
+    backend = checked._validated(predictions, targets, None, None, None, None)
+    inputs = checked._prepared(backend, predictions, targets, None, None, None, None)
+    delta = delta.astype(inputs.real)
+    return delta * delta * BACKEND.rho(checked.loss, (inputs.pred - inputs.target) / delta)
 
 
 def squared_error(predictions: Array, targets: Array | None = None) -> Array:
@@ -46,9 +65,25 @@ def l2_loss(predictions: Array, targets: Array | None = None) -> Array:
     return _elementwise(HalfSquaredError(), predictions, targets)
 
 
-def huber_loss(predictions: Array, targets: Array | None = None, delta: float = 1.0) -> Array:
-    """Huber's loss, elementwise, as ``optax.huber_loss``; unequal shapes and delta <= 0 raise."""
-    return _elementwise(Huber(delta), predictions, targets)
+def huber_loss(
+    predictions: Array, targets: Array | None = None, delta: Array | float = 1.0
+) -> Array:
+    """Huber's loss, elementwise, as ``optax.huber_loss``; unequal shapes and delta <= 0 raise.
+
+    A delta that is a JAX array (0-d, or of predictions' shape) may be traced and differentiated;
+    its sign is not checked.
+    """
+    if not isinstance(delta, Array):
+        return _elementwise(Huber(delta), predictions, targets)
+    predictions = as_array(predictions, "predictions")
+    if delta.shape not in ((), predictions.shape):
+        raise ValueError(
+            f"delta: expected shape () or that of predictions, {predictions.shape}, "
+            f"got {delta.shape}"
+        )
+    if targets is None:
+        targets = jnp.zeros_like(predictions)
+    return cast(Array, _huber(predictions, as_array(targets, "targets"), delta))
 
 
 def log_cosh(predictions: Array, targets: Array | None = None) -> Array:
