@@ -11,6 +11,7 @@ import array_api_compat
 import array_api_compat.numpy
 import numpy as np
 
+from l2core import fused
 from l2core.dtypes import WIDE_INTEGERS
 
 if TYPE_CHECKING:
@@ -90,10 +91,24 @@ class Backend(Protocol):
         criterion: Criterion,
         pred: Array,
         target: Array,
-        weight: Array | None,
+        weight: Array | float | None,
         mask: Array | None,
+        denominator: Array | float | None,
     ) -> Array | None:
         """The whole value in one pass, or None: then the plain path serves."""
+        ...
+
+    def fused_value_and_grad(
+        self,
+        criterion: Criterion,
+        pred: Array,
+        target: Array,
+        weight: Array | float | None,
+        mask: Array | None,
+        denominator: Array | float | None,
+        out: Array | None,
+    ) -> tuple[Array, Array] | None:
+        """The value and its gradient (in ``out``, if given) in one pass, or None."""
         ...
 
 
@@ -127,9 +142,22 @@ class PlainBackend:
         criterion: Criterion,
         pred: Array,
         target: Array,
-        weight: Array | None,
+        weight: Array | float | None,
         mask: Array | None,
+        denominator: Array | float | None,
     ) -> Array | None:
+        return None
+
+    def fused_value_and_grad(
+        self,
+        criterion: Criterion,
+        pred: Array,
+        target: Array,
+        weight: Array | float | None,
+        mask: Array | None,
+        denominator: Array | float | None,
+        out: Array | None,
+    ) -> tuple[Array, Array] | None:
         return None
 
 
@@ -215,4 +243,14 @@ class _Numpy:
         return np.sum(rows.reshape(*kept, math.prod(rows.shape[-len(axis) :])), axis=-1)
 
 
-NUMPY = PlainBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))
+class _NumpyBackend(PlainBackend):
+    """NumPy, whose usual calls take one pass."""
+
+    def fused(self, *arguments: Any) -> Array | None:
+        return fused.value(self, *arguments)
+
+    def fused_value_and_grad(self, *arguments: Any) -> tuple[Array, Array] | None:
+        return fused.value_and_grad(self, *arguments)
+
+
+NUMPY = _NumpyBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
-from l2core.backend import Array, Backend, backend_of, check_array
+from l2core.backend import NUMPY, Array, Backend, backend_of, check_array
 from l2core.dtypes import COMPLEX_FLOATS, KNOWN, REAL_FLOATS, compute_dtypes, dtype_name
 from l2core.losses import LOSSES, Loss, SquaredError
 
@@ -159,18 +160,12 @@ class Criterion:
         gradient of exactly 0. TypeError and ValueError name the argument.
         """
         backend = self._validated(pred, target, weight, mask, variance, denominator)
-        if variance is None and denominator is None:
-            fused = backend.fused(self, pred, target, weight, mask)
+        if variance is None:
+            fused = backend.fused(self, pred, target, weight, mask, denominator)
             if fused is not None:
                 return fused
         inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
-        rho = self._selected_rho(inputs)
-        if self.reduction == "none":
-            return rho
-        total = backend.xp.sum(rho, axis=inputs.axes)
-        if self.reduction == "sum":
-            return total
-        return self._terms(total, self._denominator(inputs))._value(backend)
+        return self._plain(inputs)
 
     def terms(
         self,
@@ -201,14 +196,22 @@ class Criterion:
         mask: Array | None = None,
         variance: Array | float | None = None,
         denominator: Array | float | None = None,
+        out: Array | None = None,
     ) -> tuple[Array, Array]:
         """The value and its gradient to ``pred`` in closed form, for arrays without autograd.
 
-        The gradient has pred's shape and dtype (float32 or wider if pred holds integers). Where
-        the value is an array ("none", axis), it is the gradient of the sum of its elements. For
-        complex pred it is d/dRe + i d/dIm, the direction of steepest ascent, as in PyTorch.
+        The gradient has pred's shape and dtype (float32 or wider if pred holds integers), and is
+        written into ``out`` if that is given (NumPy only). Where the value is an array ("none",
+        axis), it is the gradient of the sum of its elements. For complex pred it is d/dRe + i
+        d/dIm, the direction of steepest ascent, as in PyTorch.
         """
         backend = self._validated(pred, target, weight, mask, variance, denominator)
+        if out is not None:
+            check_out(out, pred, target, (weight, variance), backend)
+        if variance is None:
+            fused = backend.fused_value_and_grad(self, pred, target, weight, mask, denominator, out)
+            if fused is not None:
+                return fused
         inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
         xp = backend.xp
         p, t = self._selected(inputs)
@@ -239,7 +242,10 @@ class Criterion:
             grad = xp.real(grad)
         if name in REAL_FLOATS + COMPLEX_FLOATS:
             grad = _cast(grad, name, backend)
-        return value, grad
+        if out is None:
+            return value, grad
+        out[...] = grad
+        return value, out
 
     def to_config(self) -> dict[str, Any]:
         """A plain dict that JSON can hold: version, loss with its parameters, fields."""
@@ -345,12 +351,7 @@ class Criterion:
         denominator: Any,
     ) -> _Inputs:
         target = backend.matched(target, pred)
-        residual, real = compute_dtypes(
-            dtype_name(pred.dtype),
-            dtype_name(target.dtype),
-            tuple(dtype_name(x.dtype) for x in (weight, variance) if hasattr(x, "dtype")),
-            backend.widest,
-        )
+        residual, real = _compute_dtypes(pred, target, (weight, variance), backend)
         present = None if mask is None else _aligned(backend.matched(mask, pred), pred, backend)
         if (
             self.nan_targets == "ignore"
@@ -367,12 +368,56 @@ class Criterion:
             variance = _factor(variance, pred, real, backend)
             if present is not None:
                 variance = backend.xp.where(present, variance, 1.0)
-        if isinstance(denominator, Real):
-            denominator = float(denominator)
-        elif denominator is not None:
-            denominator = _cast(denominator, real, backend)
+        denominator = _given(denominator, real, backend)
         axes = None if self.axis is None else _axes(self.axis, len(pred.shape))
         return _Inputs(backend, pred, target, weight, present, variance, axes, denominator, real)
+
+    @cached_property
+    def _unweighted(self) -> str | None:
+        """ "mean" or "sum" if that is what it takes over all elements that have no weights."""
+        usual = self.axis is None and self.nan_targets == "propagate"
+        usual = usual and self.denominator in ("weight", "count")
+        return self.reduction if usual and self.reduction in ("mean", "sum") else None
+
+    def _single_sum(
+        self,
+        backend: Backend,
+        pred: Array,
+        target: Array,
+        weight: Any,
+        mask: Any,
+        denominator: Any,
+    ) -> _Inputs | None:
+        """What ``_prepared`` gives, without a pass over the data, for a fused path to sum up.
+
+        None unless the value comes of one sum over float32 or float64 arrays, with at most one
+        array of weights, or one mask, along the leading axes. Weights of 0 are still present,
+        unless present elements are the denominator.
+        """
+        dtype, factor = dtype_name(pred.dtype), mask if weight is None else weight
+        if (
+            self.reduction == "none"
+            or self.axis is not None
+            or self.nan_targets != "propagate"
+            or dtype not in ("float32", "float64")
+            or target.dtype != pred.dtype
+        ):
+            return None
+        if factor is not None and (
+            isinstance(factor, int | float)
+            or len(factor.shape) == 0
+            or factor.shape != pred.shape[: len(factor.shape)]
+            or (weight is not None and (mask is not None or weight.dtype != pred.dtype))
+        ):
+            return None
+        if factor is not None:
+            factor = _aligned(factor, pred, backend)
+        present = factor if weight is None else None
+        if weight is not None:
+            weight = factor
+            present = factor != 0 if self.denominator == "count" else None
+        given = _given(denominator, dtype, backend)
+        return _Inputs(backend, pred, target, weight, present, None, None, given, dtype)
 
     def _selected(self, inputs: _Inputs) -> tuple[Array, Array]:
         """pred and target, 0 where absent: before subtracting, so that no NaN is ever met."""
@@ -382,6 +427,18 @@ class Criterion:
             inputs.backend.xp.where(inputs.present, inputs.pred, 0.0),
             inputs.backend.xp.where(inputs.present, inputs.target, 0.0),
         )
+
+    def _plain(self, inputs: _Inputs) -> Array:
+        rho = self._selected_rho(inputs)
+        if self.reduction == "none":
+            return rho
+        return self._reduced(inputs.backend.xp.sum(rho, axis=inputs.axes), inputs)
+
+    def _reduced(self, total: Array, inputs: _Inputs) -> Array:
+        """The value, of the sum of ω·rho."""
+        if self.reduction == "sum":
+            return total
+        return self._terms(total, self._denominator(inputs))._value(inputs.backend)
 
     def _selected_rho(self, inputs: _Inputs) -> Array:
         p, t = self._selected(inputs)
@@ -478,6 +535,25 @@ def _check_factor(x: Any, name: str, pred: Array, pred_name: str, backend: Backe
     _check_aligned(x, name, pred, pred_name)
 
 
+def check_out(
+    out: Any, pred: Array, target: Array, others: tuple[Any, ...], backend: Backend
+) -> None:
+    """Where to write the gradient: a NumPy array of its shape and dtype."""
+    if backend is not NUMPY:
+        raise TypeError(f"out: expected None for arrays that are not NumPy's, got {out!r}")
+    check_array(out, "out", backend)
+    dtype = dtype_name(pred.dtype)
+    if dtype not in REAL_FLOATS + COMPLEX_FLOATS:
+        dtype = _compute_dtypes(pred, target, others, backend)[0]
+    found = dtype_name(out.dtype)
+    writable = out.flags.writeable
+    if (out.shape, found, writable) != (pred.shape, dtype, True):
+        raise ValueError(
+            f"out: expected a writable array of shape {pred.shape} and dtype {dtype}, "
+            f"got a {'writable' if writable else 'read-only'} one of {out.shape} and {found}"
+        )
+
+
 def _check_aligned(x: Array, name: str, pred: Array, pred_name: str) -> None:
     shape, full = tuple(x.shape), tuple(pred.shape)
     if len(shape) == len(full):
@@ -509,6 +585,23 @@ def _axes(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
 
 
 # --- arrays -----------------------------------------------------------------------------------
+
+
+def _compute_dtypes(
+    pred: Array, target: Array, others: tuple[Any, ...], backend: Backend
+) -> tuple[str, str]:
+    return compute_dtypes(
+        dtype_name(pred.dtype),
+        dtype_name(target.dtype),
+        tuple(dtype_name(x.dtype) for x in others if hasattr(x, "dtype")),
+        backend.widest,
+    )
+
+
+def _given(denominator: Any, dtype: str, backend: Backend) -> Any:
+    if denominator is None or isinstance(denominator, backend.arrays):
+        return None if denominator is None else _cast(denominator, dtype, backend)
+    return float(denominator)
 
 
 def _cast(x: Array, dtype: str, backend: Backend) -> Array:

@@ -15,6 +15,7 @@ from jax import Array, tree_util
 import l2core
 from l2core import Terms
 from l2core.backend import NUMPY, Backend, check_array, narrowed
+from l2core.criterion import check_out
 from l2core.dtypes import KNOWN, compute_dtypes, dtype_name
 from l2jax.backend import BACKEND
 
@@ -72,8 +73,11 @@ class Criterion(l2core.Criterion):
         mask: Array | None = None,
         variance: Array | float | None = None,
         denominator: Array | float | None = None,
+        out: Array | None = None,
     ) -> tuple[Array, Array]:
         """In closed form: :meth:`l2core.Criterion.value_and_grad`. Complex gradients unconjugated."""
+        if out is not None:
+            check_out(out, pred, target, (), BACKEND)
         arrays = self._arrays(pred, target, weight, mask, variance, denominator)
         return cast(tuple[Array, Array], _value_and_grad(self, *arrays))
 

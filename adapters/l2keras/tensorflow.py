@@ -119,9 +119,13 @@ class TensorFlowBackend:
         criterion: Criterion,
         pred: Array,
         target: Array,
-        weight: Array | None,
+        weight: Array | float | None,
         mask: Array | None,
+        denominator: Array | float | None,
     ) -> Array | None:
+        return None
+
+    def fused_value_and_grad(self, *arguments: Any) -> None:
         return None
 
 

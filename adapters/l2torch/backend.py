@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from l2core import LOSSES, Criterion, Loss
-from l2core.backend import Array, Namespace, register
+from l2core.backend import Namespace, register
 from l2core.dtypes import dtype_name
 
 XP = cast(Namespace, namespace)
@@ -103,11 +103,15 @@ class TorchBackend:
     def fused(
         self,
         criterion: Criterion,
-        pred: Array,
-        target: Array,
-        weight: Array | None,
-        mask: Array | None,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | float | None,
+        mask: Tensor | None,
+        denominator: Tensor | float | None,
     ) -> Tensor | None:
+        return None
+
+    def fused_value_and_grad(self, *arguments: Any) -> None:
         return None
 
 

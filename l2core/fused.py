@@ -1,0 +1,193 @@
+"""NumPy's squared errors in one pass over blocks that stay in cache. It can be deleted.
+
+A large array costs what it moves through memory: ``np.mean((p - t) ** 2)`` writes and reads back
+two arrays of its size; this writes none, or the gradient alone. Values err by at most ROW + 5 units
+in the last place at any size: dot products over ROW elements, added in float64. Gradients have the
+bits of the plain path. A sum that is not finite is left to the plain path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2core.losses import HalfSquaredError, SquaredError
+
+if TYPE_CHECKING:
+    from l2core.backend import Array, Backend
+    from l2core.criterion import Criterion
+
+BLOCK = 1 << 16
+"""Elements in a block: a few float32 blocks fit in 1 MB of cache."""
+ROW = 512
+
+enabled = True
+"""Whether a backend may answer with a fused path; see :func:`plain_only`."""
+
+_HALVES = {SquaredError: 2.0, HalfSquaredError: 1.0}
+"""k in rho = ½·k·r², psi = k·r."""
+_LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in (np.dtype("f4"), np.dtype("f8"))}
+
+
+@contextmanager
+def plain_only() -> Iterator[None]:
+    """Within it every backend takes the plain path: for tests, which compare the two."""
+    global enabled
+    before, enabled = enabled, False
+    try:
+        yield
+    finally:
+        enabled = before
+
+
+def value(
+    backend: Backend,
+    criterion: Criterion,
+    pred: Array,
+    target: Array,
+    weight: Array | None,
+    mask: Array | None,
+    denominator: Any,
+) -> Array | None:
+    """The value, or None where the plain path serves."""
+    k = _HALVES.get(type(criterion.loss))
+    if k is None or not _usual(pred, target):
+        return None
+    dtype = pred.dtype
+    if weight is None and mask is None and denominator is None and pred.size <= BLOCK:
+        kind = criterion._unweighted
+        if kind is not None:
+            r = (pred - target).reshape(-1)
+            total = 0.5 * k * _dot(r, r)
+            if not total <= _LARGEST[dtype]:
+                return None
+            return dtype.type(total) / r.size if kind == "mean" else dtype.type(total)
+    inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
+    if inputs is None or not _contiguous(pred, target, weight, mask):
+        return None
+    total = 0.5 * k * _pass(pred, target, inputs.weight, inputs.present)
+    return criterion._reduced(dtype.type(total), inputs) if total <= _LARGEST[dtype] else None
+
+
+def value_and_grad(
+    backend: Backend,
+    criterion: Criterion,
+    pred: Array,
+    target: Array,
+    weight: Array | None,
+    mask: Array | None,
+    denominator: Any,
+    out: Array | None,
+) -> tuple[Array, Array] | None:
+    """The value and its gradient, in ``out`` if given, or None where the plain path serves."""
+    k = _HALVES.get(type(criterion.loss))
+    if k is None or criterion.reduction == "root_mean" or not _usual(pred, target):
+        return None
+    inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
+    if inputs is None or not _contiguous(pred, target, weight, mask, out):
+        return None
+    # The plain path, if it must serve after all, would miss what out has overwritten.
+    if out is not None and any(
+        x is not None and np.may_share_memory(out, x) for x in (pred, target, weight, mask)
+    ):
+        return None
+    dtype = pred.dtype
+    divisor = 1
+    if criterion.reduction == "mean":
+        divisor = criterion._denominator(inputs)
+        inputs = inputs._replace(denominator=divisor)
+    if not divisor > 0:
+        return None
+    grad = np.empty_like(pred) if out is None else out
+    scale = dtype.type(k) * dtype.type(1 / divisor)  # exact: k is 1 or 2
+    total = 0.5 * k * _pass(pred, target, inputs.weight, inputs.present, grad, scale)
+    if not total <= _LARGEST[dtype]:
+        return None
+    return criterion._reduced(dtype.type(total), inputs), grad
+
+
+def blocks(rows: int, columns: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Slices that cover a matrix by contiguous blocks of at most ``size`` elements."""
+    high, wide = max(1, size // columns), min(columns, size)
+    for i in range(0, rows, high):
+        for j in range(0, columns, wide):
+            yield slice(i, i + high), slice(j, j + wide)
+
+
+def _usual(pred: Any, target: Any) -> bool:
+    return (
+        enabled
+        and type(pred) is np.ndarray
+        and type(target) is np.ndarray
+        and pred.dtype in _LARGEST
+        and target.dtype == pred.dtype
+        and pred.size > 0
+    )
+
+
+def _contiguous(*arrays: Any) -> bool:
+    return all(x is None or (type(x) is np.ndarray and x.flags.c_contiguous) for x in arrays)
+
+
+def _pass(
+    pred: Array,
+    target: Array,
+    weight: Array | None,
+    mask: Array | None,
+    grad: Array | None = None,
+    scale: Any = None,
+) -> float:
+    """Σ ω·r² over the present elements; ``grad`` becomes scale·ω·r, and 0 where absent."""
+    factor = mask if weight is None else weight
+    rows = 1 if factor is None or factor.size == pred.size else factor.size
+    p, t = pred.reshape(rows, -1), target.reshape(rows, -1)
+    w, m, g = (None if x is None else x.reshape(rows, -1) for x in (weight, mask, grad))
+    scratch = np.empty((2, min(BLOCK, pred.size)), pred.dtype)
+    total = 0.0
+    with np.errstate(invalid="ignore", over="ignore"):  # absent elements may; or the total tells
+        for block in blocks(rows, pred.size // rows, BLOCK):
+            r = _like(scratch[0], p[block]) if g is None else g[block]
+            np.subtract(p[block], t[block], out=r)
+            if w is None:
+                if m is not None:
+                    _select(r, _part(m, block))
+                total += _dot(r.reshape(-1), r.reshape(-1))
+                if g is not None:
+                    r *= scale
+            else:
+                by = _part(w, block)
+                _select(r, by != 0)
+                weighted = np.multiply(by, r, out=_like(scratch[1], r))
+                total += _dot(weighted.reshape(-1), r.reshape(-1))
+                if g is not None:
+                    r *= np.multiply(by, scale, out=_like(scratch[1], by))
+    return total
+
+
+def _part(x: Array, block: tuple[slice, slice]) -> Array:
+    """The block of a matrix whose second axis may have length 1 for all columns."""
+    return x[block] if x.shape[1] > 1 else x[block[0]]
+
+
+def _like(buffer: Array, x: Array) -> Array:
+    """The front of a buffer, in the shape of x."""
+    return buffer[: x.size].reshape(x.shape)
+
+
+def _select(r: Array, present: Array) -> None:
+    """Make r 0 where absent, whatever it is: by its bits, since 0·NaN is not 0."""
+    if not present.all():
+        bits = r.view(f"i{r.itemsize}")
+        bits &= np.negative(present.view("i1"), dtype=bits.dtype)
+
+
+def _dot(a: Array, b: Array) -> float:
+    """Σ a·b of contiguous vectors, by rows of ROW elements."""
+    if a.size <= ROW:
+        return float(np.dot(a, b))
+    whole = a.size - a.size % ROW
+    rows = np.vecdot(a[:whole].reshape(-1, ROW), b[:whole].reshape(-1, ROW))
+    return float(rows.sum(dtype=np.float64)) + float(np.dot(a[whole:], b[whole:]))
