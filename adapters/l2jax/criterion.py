@@ -134,4 +134,6 @@ def _value_and_grad(criterion: Criterion, *arrays: Any) -> tuple[Array, Array]:
 
 def _named(arrays: tuple[Any, ...]) -> dict[str, Any]:
     names = ("pred", "target", "weight", "mask", "variance", "denominator")
+    # Under jax.disable_jit() numbers come as they are.
+    arrays = tuple(jnp.asarray(x) if isinstance(x, np.generic) else x for x in arrays)
     return dict(zip(names, arrays, strict=True))
