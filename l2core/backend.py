@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
-import array_api_compat
-import array_api_compat.numpy
 import numpy as np
 
 from l2core import fused
@@ -131,6 +128,8 @@ class PlainBackend:
         return x.shape[axis]
 
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
+        import array_api_compat  # not above: most of the time that importing l2core would take
+
         xp: Any = self.xp
         return xp.asarray(value, dtype=getattr(xp, dtype), device=array_api_compat.device(like))
 
@@ -195,6 +194,10 @@ def narrowed(x: np.ndarray[Any, Any] | np.generic, widest: str) -> Any:
 
 
 def _find(x: Any, name: str) -> Backend:
+    from importlib.metadata import entry_points
+
+    import array_api_compat
+
     roots = {base.__module__.partition(".")[0] for base in type(x).__mro__}
     for point in entry_points(group=GROUP):
         if point.name in roots:
@@ -226,12 +229,16 @@ def _type_name(kind: type) -> str:
 
 
 class _Numpy:
-    """NumPy's namespace with a sum that is pairwise along every axis."""
+    """NumPy's namespace with a sum that is pairwise along every axis, and astype before 2.1."""
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(array_api_compat.numpy, name)
+        value = getattr(np, name)
         setattr(self, name, value)
         return value
+
+    @staticmethod
+    def astype(x: Array, dtype: Any, /) -> Array:
+        return x.astype(dtype)
 
     @staticmethod
     def sum(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:
@@ -254,3 +261,4 @@ class _NumpyBackend(PlainBackend):
 
 
 NUMPY = _NumpyBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))
+register(NUMPY, np.ndarray)

@@ -8,6 +8,7 @@ bits of the plain path. A sum that is not finite is left to the plain path.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ enabled = True
 
 _HALVES = {SquaredError: 2.0, HalfSquaredError: 1.0}
 """k in rho = ½·k·r², psi = k·r."""
-_LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in (np.dtype("f4"), np.dtype("f8"))}
+_LARGEST = {np.dtype("f4"): (2 - 2**-23) * 2.0**127, np.dtype("f8"): sys.float_info.max}
 
 
 @contextmanager
