@@ -30,7 +30,7 @@ class _Rule(Function):
     @staticmethod
     def forward(r: Tensor, loss: Loss, order: int) -> Tensor:
         value = cast(Tensor, loss.psi(r, XP) if order else loss.rho(r, XP))
-        return value.view_as(value) if value is r else value  # autograd wants no input as an output
+        return value.clone() if value is r else value  # autograd wants no input as an output
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
