@@ -1,0 +1,188 @@
+"""Autograd in full, eager: first and second derivatives, forward mode, graphs kept and changed."""
+
+import pytest
+import torch
+from subjects import DEFAULT_LOSSES, EVERY_LOSS
+from torch.autograd import grad, gradcheck, gradgradcheck
+
+import l2torch
+from l2core.criterion import REDUCTIONS
+
+# gradcheck moves an input by 1e-6; float64 rounding of losses below 10 over 2e-6 is 1e-9. Its own
+# tolerances (1e-5, 1e-3 relative) stand.
+
+
+def named(losses):
+    return pytest.mark.parametrize("loss", losses, ids=repr)
+
+
+def inputs_of(loss, *tensors):
+    """Leaves; and a variance last for a loss that takes one."""
+    if loss.takes_variance:
+        tensors += (torch.linspace(0.3, 1.9, 8, dtype=torch.float64).reshape(2, 4),)
+    return tuple(x.clone().requires_grad_() for x in tensors)
+
+
+def call(loss, reduction, mask=None, **fields):
+    criterion = l2torch.Criterion(loss, reduction, **fields)
+
+    def f(input, target, weight, variance=None):
+        return criterion(input, target, weight=weight, mask=mask, variance=variance)
+
+    return f
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@named(DEFAULT_LOSSES)
+def test_first_derivatives(loss, reduction, pair, weight, mask):
+    inputs = inputs_of(loss, *pair, weight)
+    f = call(loss, reduction, mask)
+    assert gradcheck(f, inputs, check_forward_ad=True, check_batched_grad=True)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@named(DEFAULT_LOSSES)
+def test_second_derivatives(loss, reduction, pair, weight, mask):
+    inputs = inputs_of(loss, *pair, weight)
+    assert gradgradcheck(call(loss, reduction, mask), inputs, check_fwd_over_rev=True)
+
+
+@named(DEFAULT_LOSSES)
+@pytest.mark.parametrize(
+    "fields", [{"axis": 0}, {"denominator": "count"}, {"denominator": "batch"}]
+)
+def test_derivatives_of_other_means(loss, fields, pair, weight, mask):
+    inputs = inputs_of(loss, *pair, weight)
+    assert gradcheck(call(loss, "mean", mask, **fields), inputs, check_forward_ad=True)
+
+
+@named(EVERY_LOSS)
+def test_gradient_is_psi_and_curvature_at_the_kinks_too(loss):
+    """Not what autodiff makes of rho: at 0 that is often another subgradient."""
+    at = [-1.0, -0.7, -0.0, 0.0, 1e-30, 0.7, 1.0, 40.0, -1e5]
+    input = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    extra = {"variance": 0.5} if loss.takes_variance else {}
+    value = l2torch.Criterion(loss, "sum")(input, torch.zeros(len(at)), **extra)
+    (first,) = grad(value, input, create_graph=True)
+    (second,) = grad(first.sum(), input)
+    r, xp = input.detach(), l2torch.backend.XP
+    variance = (torch.tensor(0.5, dtype=r.dtype),) if loss.takes_variance else ()
+    # The plain expression of the variance may round once more than psi: ½ · 2r / v against r / v.
+    ulps = 4 * torch.finfo(r.dtype).eps if loss.takes_variance else 0
+    torch.testing.assert_close(first.detach(), loss.psi(r, xp, *variance), rtol=ulps, atol=0)
+    torch.testing.assert_close(second, loss.curvature(r, xp, *variance), rtol=ulps, atol=0)
+
+
+@named(DEFAULT_LOSSES)
+def test_the_target_gets_minus_the_gradient(loss, pair, weight, mask):
+    input, target, weight, *variance = inputs_of(loss, *pair, weight)
+    call(loss, "mean", mask)(input, target, weight, *variance).backward()
+    assert torch.equal(target.grad, -input.grad)
+    assert input.grad.count_nonzero() > 0
+
+
+@named(DEFAULT_LOSSES)
+def test_only_what_needs_a_gradient_gets_one(loss, pair, weight):
+    input, target, weight, *variance = inputs_of(loss, *pair, weight)
+    value = call(loss, "mean")(input.detach(), target, weight.detach(), *variance)
+    value.backward()
+    assert input.grad is None
+    assert weight.grad is None
+    assert target.grad is not None
+    with torch.no_grad():
+        assert not call(loss, "mean")(input, target, weight, *variance).requires_grad
+    with torch.inference_mode():
+        assert call(loss, "mean")(input, target, weight, *variance) == value
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@named(DEFAULT_LOSSES)
+def test_a_retained_graph_gives_the_same_again(loss, weighted, pair, weight):
+    input, target, weight, *variance = inputs_of(loss, *pair, weight)
+    value = call(loss, "mean")(input, target, weight if weighted else None, *variance)
+    first = grad(value, input, retain_graph=True)[0].clone()
+    scaled = grad(value, input, torch.tensor(3.0), retain_graph=True)[0]
+    again = grad(value, input)[0]
+    assert torch.equal(first, again)
+    # Scaled before or after the last rounding: one ULP of float64.
+    torch.testing.assert_close(scaled, 3 * first, rtol=2.3e-16, atol=0)
+    with pytest.raises(RuntimeError, match="second time"):
+        grad(value, input)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@named(DEFAULT_LOSSES)
+def test_create_graph_gives_the_second_derivative(loss, weighted, pair, weight):
+    input, target, weight, *variance = inputs_of(loss, *pair, weight)
+    weight = weight if weighted else None
+    value = call(loss, "sum")(input, target, weight, *variance)
+    (first,) = grad(value, input, create_graph=True)
+    (second,) = grad(first.sum(), input)
+    curvature = loss.curvature((input - target).detach(), l2torch.backend.XP, *variance)
+    expected = curvature if weight is None else weight[:, None] * curvature
+    # At most two products more or less: 2 ULP of float64.
+    torch.testing.assert_close(second, expected, rtol=4.5e-16, atol=0, check_dtype=True)
+
+
+@pytest.mark.parametrize("changed", ["input", "target", "weight"])
+@pytest.mark.parametrize("n", [8, 600_000])  # the second large enough for any faster path
+@named(DEFAULT_LOSSES)
+def test_a_change_in_place_raises_or_does_no_harm(loss, n, changed):
+    """What was saved has been changed: PyTorch says so, or the gradient is the one before."""
+
+    def run(change):
+        generator = torch.Generator().manual_seed(0)
+        made = {k: torch.rand(n, generator=generator) for k in ("input", "target")}
+        made["weight"] = torch.rand(n, generator=generator) + 0.5
+        leaf = made["input"].requires_grad_()
+        made["input"] = leaf.clone()
+        extra = {"variance": 0.5} if loss.takes_variance else {}
+        value = l2torch.Criterion(loss)(**made, **extra)
+        if change:
+            made[changed].add_(1.0)
+        (gradient,) = grad(value, leaf)
+        return gradient
+
+    expected = run(change=False)
+    try:
+        assert torch.equal(run(change=True), expected)
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)
+
+
+@named(DEFAULT_LOSSES)
+def test_the_elementwise_loss_may_be_changed_in_place(loss, pair, weight):
+    input, target, weight, *variance = inputs_of(loss, *pair, weight)
+    f = call(loss, "none")
+    expected = grad(f(input, target, None, *variance).sum() * 3.0, input)[0]
+    value = f(input, target, None, *variance)
+    value.mul_(3.0)
+    assert torch.equal(grad(value.sum(), input)[0], expected)
+
+
+@named(DEFAULT_LOSSES)
+def test_anomaly_mode_finds_nothing_where_the_absent_are_nan(loss, pair, mask):
+    """Zero cotangents times NaN somewhere inside would be found."""
+    input, target = (x.masked_fill(~mask, torch.nan) for x in pair)
+    input.requires_grad_()
+    extra = {"variance": torch.full((2, 4), torch.nan).masked_fill(mask, 0.5)}
+    with pytest.warns(UserWarning, match="Anomaly"), torch.autograd.detect_anomaly():
+        value = l2torch.Criterion(loss, "root_mean")(
+            input, target, mask=mask, **(extra if loss.takes_variance else {})
+        )
+        value.backward()
+    assert torch.equal(input.grad == 0, ~mask)
+
+
+def test_saved_tensors_may_be_packed_and_recomputed(pair):
+    """As under activation offloading and checkpointing."""
+    from torch.utils.checkpoint import checkpoint
+
+    criterion = l2torch.LogCoshLoss()
+    input, target = pair
+    input.requires_grad_()
+    (expected,) = grad(criterion(input, target), input)
+    assert torch.equal(grad(checkpoint(criterion, *pair, use_reentrant=False), input)[0], expected)
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x.numpy(), torch.from_numpy):
+        value = criterion(input, target)
+    assert torch.equal(grad(value, input)[0], expected)
