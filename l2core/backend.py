@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from l2core import fused
+from l2core import fused as one_pass
 from l2core.dtypes import WIDE_INTEGERS
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class PlainBackend:
     widest: str = "float64"
 
     def check(self, x: Array, name: str) -> None:
-        if isinstance(x, (np.matrix, np.ma.MaskedArray)):
+        if type(x) is not np.ndarray and isinstance(x, (np.matrix, np.ma.MaskedArray)):
             raise TypeError(f"{name}: expected a plain numpy.ndarray, got {_kind(x)}")
 
     def rho(self, loss: Loss, r: Array) -> Array:
@@ -253,11 +253,8 @@ class _Numpy:
 class _NumpyBackend(PlainBackend):
     """NumPy, whose usual calls take one pass."""
 
-    def fused(self, *arguments: Any) -> Array | None:
-        return fused.value(self, *arguments)
-
-    def fused_value_and_grad(self, *arguments: Any) -> tuple[Array, Array] | None:
-        return fused.value_and_grad(self, *arguments)
+    fused = one_pass.value
+    fused_value_and_grad = one_pass.value_and_grad
 
 
 NUMPY = _NumpyBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))

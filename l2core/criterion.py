@@ -283,7 +283,7 @@ class Criterion:
         backend = self._backend or backend_of(pred, pred_name)
         pred_dtype = _checked_dtype(pred, pred_name, backend)
         target_dtype = _checked_dtype(target, target_name, backend)
-        if not _compatible(pred.shape, target.shape):
+        if not (pred.shape == target.shape or _compatible(pred.shape, target.shape)):
             raise ValueError(
                 f"{pred_name} and {target_name}: expected equal shapes, "
                 f"got {tuple(pred.shape)} and {tuple(target.shape)}"

@@ -9,7 +9,7 @@ COMPLEX_FLOATS = ("complex64", "complex128")
 SHORT_INTEGERS = ("bool", "int8", "uint8", "int16", "uint16")
 WIDE_INTEGERS = ("int32", "uint32", "int64", "uint64")
 DOUBLES = ("float64", "complex128")
-KNOWN = SHORT_INTEGERS + WIDE_INTEGERS + REAL_FLOATS + COMPLEX_FLOATS
+KNOWN = frozenset(SHORT_INTEGERS + WIDE_INTEGERS + REAL_FLOATS + COMPLEX_FLOATS)
 
 # One dict a framework: dtypes of two frameworks must not be compared, nor traced together.
 _names: dict[type, dict[Any, str]] = {}

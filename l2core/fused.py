@@ -57,15 +57,17 @@ def value(
     k = _HALVES.get(type(criterion.loss))
     if k is None or not _usual(pred, target):
         return None
-    dtype = pred.dtype
-    if weight is None and mask is None and denominator is None and pred.size <= BLOCK:
+    dtype, size = pred.dtype, pred.size
+    if weight is None and mask is None and denominator is None and size <= BLOCK:
         kind = criterion._unweighted
         if kind is not None:
-            r = (pred - target).reshape(-1)
+            r = pred - target
+            if r.ndim != 1:
+                r = r.reshape(-1)
             total = 0.5 * k * _dot(r, r)
             if not total <= _LARGEST[dtype]:
                 return None
-            return dtype.type(total) / r.size if kind == "mean" else dtype.type(total)
+            return dtype.type(total / size if kind == "mean" else total)
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
     if inputs is None or not _contiguous(pred, target, weight, mask):
         return None
