@@ -1,0 +1,191 @@
+"""Every transform of JAX, on every loss, against NumPy's closed form in float64."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import l2core
+import l2jax
+
+# A value is a sum of 12 terms of a few roundings each, an exponential or logarithm among them
+# (9 ULP): 40 roundings of 2^-53 at most, below 1e-14. A wrong rule is wrong by far more.
+close = partial(assert_allclose, rtol=1e-14, atol=1e-15)
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    with jax.enable_x64(True):
+        yield
+
+
+def test_first_derivatives(loss, data, arguments):
+    expected, gradient = l2core.Criterion(loss).value_and_grad(data.pred, data.target, **arguments)
+    direction = np.cos(data.pred)
+    slope = np.sum(gradient * direction)
+    criterion = l2jax.Criterion(loss)
+
+    def f(pred):
+        return criterion(pred, data.target, **arguments)
+
+    @jax.jit
+    def transforms(pred):
+        return {
+            "values": [f(pred), jax.value_and_grad(f)(pred)[0], jax.vjp(f, pred)[0]],
+            "gradients": [
+                jax.value_and_grad(f)(pred)[1],
+                jax.vjp(f, pred)[1](jnp.asarray(3.0))[0] / 3,
+                jax.grad(jax.checkpoint(f))(pred),
+                criterion.value_and_grad(pred, data.target, **arguments)[1],
+            ],
+            "slopes": [
+                jax.jvp(f, (pred,), (direction,))[1],
+                jax.linearize(f, pred)[1](direction),
+            ],
+        }
+
+    results = transforms(data.pred)
+    for value in [f(data.pred), *results["values"]]:
+        close(value, expected)
+    for grad in [jax.grad(f)(data.pred), *results["gradients"]]:
+        close(grad, gradient)
+        absent = ~data.mask | (data.weight == 0)[:, None]
+        assert absent.any()
+        assert np.all(np.asarray(grad)[absent] == 0)
+    for s in results["slopes"]:
+        close(s, slope, atol=1e-14)  # its terms cancel
+
+
+def test_second_derivative_is_the_curvature(loss, data, arguments):
+    def f(pred):
+        return l2jax.Criterion(loss, "sum")(pred, data.target, **arguments)
+
+    extra = (arguments["variance"][:, None],) if loss.takes_variance else ()
+    curvature = loss.curvature(data.pred - data.target, l2core.backend.NUMPY.xp, *extra)
+    expected = np.diag((curvature * data.weight[:, None] * data.mask).ravel())
+    both = jax.jit(lambda pred: (jax.hessian(f)(pred), jax.jacrev(jax.jacfwd(f))(pred)))
+    for hessian in both(data.pred):
+        close(np.reshape(hessian, (12, 12)), expected)
+
+
+def test_registered_derivatives_hold_at_kinks_and_far_out(loss):
+    # Plain autodiff of rho is wrong at 0 for the quantile and for log-cosh's curvature.
+    r = np.array([0.0, 1.0, -1.0, 0.5, -0.5, 1e-9, -300.0])
+    xp = l2core.backend.NUMPY.xp
+    variance = {"variance": 2.0} if loss.takes_variance else {}
+
+    def f(pred):
+        return l2jax.Criterion(loss, "sum")(pred, jnp.zeros(7), **variance)
+
+    gradient, hessian = jax.jit(lambda p: (jax.grad(f)(p), jax.hessian(f)(p)))(r)
+    close(gradient, loss.psi(r, xp, *variance.values()))
+    close(hessian, np.diag(loss.curvature(r, xp, *variance.values())))
+
+
+def test_gradient_to_target_and_weight(loss, data):
+    criterion = l2jax.Criterion(loss)
+    variance = {"variance": 1.5} if loss.takes_variance else {}
+
+    def f(pred, target, weight):
+        return criterion(pred, target, weight=weight, **variance)
+
+    inputs = data.pred, data.target, np.abs(data.weight) + 0.1
+    to_pred, to_target, to_weight = jax.jit(jax.grad(f, argnums=(0, 1, 2)))(*inputs)
+    close(to_target, -np.asarray(to_pred))
+    # d(Σωρ/Σω)/dω_i = (Σ_j ρ_ij - D·mean) / Σω, D outputs a sample.
+    rho = l2core.Criterion(loss, "none")(data.pred, data.target, **variance)
+    mean = l2core.Criterion(loss)(data.pred, data.target, weight=inputs[2], **variance)
+    close(to_weight, (rho.sum(axis=1) - 3 * mean) / (3 * inputs[2].sum()), atol=1e-14)
+
+
+def test_vmap_gives_per_example_gradients(loss, data):
+    variance = {"variance": 9.0} if loss.takes_variance else {}
+    f = jax.value_and_grad(partial(l2jax.Criterion(loss, "root_mean"), **variance))
+    values, gradients = jax.jit(jax.vmap(f))(data.pred, data.target)
+    rows = l2core.Criterion(loss, "root_mean", axis=1)
+    expected, gradient = rows.value_and_grad(data.pred, data.target, **variance)
+    close(values, expected)
+    close(gradients, gradient)
+
+
+def test_vmap_over_weights_only(data):
+    f = jax.vmap(lambda w: l2jax.Criterion()(data.pred, data.target, weight=w))
+    weights = np.stack([data.weight, data.weight[::-1], np.ones(4)])
+    expected = [l2core.Criterion()(data.pred, data.target, weight=w) for w in weights]
+    close(f(weights), expected)
+
+
+def test_scan_adds_terms_up(data):
+    criterion = l2jax.Criterion(l2core.Huber(0.5), "root_mean")
+
+    def mean(pred, weight):
+        def step(terms, part):
+            p, t, w = part
+            return terms + criterion.terms(p, t, weight=w), None
+
+        start = l2core.Terms(jnp.zeros(()), jnp.zeros(()), root=True)
+        return jax.lax.scan(step, start, (pred, data.target, weight))[0].value()
+
+    weight = np.tile(data.weight[:, None], 3)
+    expected, gradient = l2core.Criterion(l2core.Huber(0.5), "root_mean").value_and_grad(
+        data.pred, data.target, weight=weight
+    )
+    value, grad = jax.jit(jax.value_and_grad(mean))(data.pred, weight)
+    close(value, expected)
+    close(grad, gradient)
+
+
+def test_while_loop_finds_the_weighted_mean(data):
+    gradient = jax.grad(l2jax.Criterion())
+    y, w = data.target[:, 0], data.weight
+
+    def step(state):
+        x, _ = state
+        g = gradient(jnp.full_like(y, x), y, weight=w).sum()
+        return x - 0.5 * g, g  # half the inverse curvature of a mean of squares: one step is enough
+
+    x, _ = jax.lax.while_loop(lambda s: jnp.abs(s[1]) > 1e-12, step, (0.0, 1.0))
+    close(x, np.average(y, weights=w))
+
+
+def test_pytrees_of_predictions(data):
+    pred = {"a": data.pred, "b": (data.target * 2, data.pred[0])}
+    target = jax.tree.map(lambda x: x - 1.0, pred)
+    losses = jax.tree.map(l2jax.Criterion(), pred, target)
+    assert jax.tree.structure(losses) == jax.tree.structure(pred)
+    close(losses["b"][1], 1.0)
+
+    def together(tree):
+        terms = jax.tree.map(l2jax.Criterion().terms, tree, target)
+        return sum(jax.tree.leaves(terms, is_leaf=lambda x: isinstance(x, l2core.Terms))).value()
+
+    close(jax.jit(together)(pred), 1.0)
+    gradient = jax.jit(jax.grad(together))(pred)
+    close(gradient["b"][1], 2 / 27 * np.ones(3))  # 12 + 12 + 3 elements in all
+
+
+def test_terms_are_a_pytree(data):
+    terms = jax.jit(l2jax.Criterion().terms)(data.pred, data.target, weight=data.weight)
+    doubled = jax.tree.map(lambda x: 2 * x, terms)
+    close(doubled.value(), terms.value())
+    assert [float(x) for x in jax.tree.leaves(terms)] == [terms.numerator, terms.denominator]
+
+
+def test_traced_delta(data):
+    r = data.pred - data.target
+
+    def total(delta):
+        return l2jax.huber_loss(data.pred, data.target, delta).sum()
+
+    expected = l2core.Criterion(l2core.Huber(0.75), "sum")(data.pred, data.target)
+    close(jax.jit(total)(0.75), expected)
+    close(total(0.75), expected)
+    slope = np.maximum(np.abs(r) - 0.75, 0).sum()  # of δ(|r| - ½δ); inside it is 0
+    close(jax.grad(total)(jnp.asarray(0.75)), slope, atol=1e-14)
+    per_element = jnp.full(r.shape, 0.75)
+    close(l2jax.huber_loss(data.pred, data.target, per_element).sum(), expected)
+    with pytest.raises(ValueError, match=r"delta: expected shape \(\) or that of predictions"):
+        l2jax.huber_loss(data.pred, data.target, jnp.ones(3))
