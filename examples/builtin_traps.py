@@ -5,8 +5,10 @@ python examples/builtin_traps.py
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -77,11 +79,11 @@ def column_of_targets() -> Row:
     x = torch.linspace(-1, 1, 21)
     column = 3 * x[:, None]
     return Row(
-        "Predictions (N,), targets (N, 1): broadcast to (N, N); the slope fitted to y = 3x",
+        "Predictions (N,), targets (N, 1) broadcast to (N, N): the slope fitted to y = 3x",
         "torch mse_loss",
         fitted_slope(F.mse_loss, column, x),
         outcome(lambda: fitted_slope(l2torch.MSELoss(), column, x)),
-        "error",
+        "3, or error",
     )
 
 
@@ -132,7 +134,7 @@ def one_dimensional_weights() -> Row:
     y_true, y_pred = np.zeros(3, "float32"), np.array([1.0, 100.0, 1.0], "float32")
     weight = np.array([1.0, 0.0, 1.0], "float32")
     return Row(
-        "1-D data, squared errors 1, 10000, 1 under weights 1, 0, 1, divided by N: weights do not select",
+        "1-D data, squared errors 1, 10000, 1, weights 1, 0, 1: weights do not select",
         "Keras MeanSquaredError",
         number(keras.losses.MeanSquaredError()(y_true, y_pred, sample_weight=weight)),
         number(l2keras.MeanSquaredError()(y_true, y_pred, sample_weight=weight)),
@@ -305,48 +307,59 @@ def gaussian_under_vmap() -> Row:
 
 
 def shown(answer: Any) -> str:
-    return answer if isinstance(answer, str) else f"{answer:.4g}"
+    return answer if isinstance(answer, str) else f"{answer:.5g}"
 
 
 def right(answer: Any, truth: Any) -> bool:
-    """Whether an answer is the truth up to float32's rounding, or the error that it should be."""
-    if "error" in (answer, truth):
-        return answer == truth
+    """Whether an answer is the truth up to float32's rounding, or an error where one is due."""
+    if isinstance(truth, str) or answer == "error":
+        return isinstance(truth, str) and answer == "error"
     return bool(np.isclose(answer, truth, rtol=2**-22, atol=0))
 
 
 def rows() -> list[Row]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch warns of the first trap; users see it scroll by
+        warnings.simplefilter("ignore")  # PyTorch warns of the first trap; users see it in passing
         return [make() for make in TRAPS]
 
 
-def main() -> None:
+def terminal_table(results: list[Row]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_lines=True)
-    for heading, width in (
-        ("trap", 24),
-        ("built-in", 16),
-        ("it says", 7),
-        ("ours", 10),
-        ("truth", 10),
-    ):
+    widths = (("trap", 24), ("built-in", 16), ("it says", 7), ("ours", 10), ("truth", 10))
+    for heading, width in widths:
         table.add_column(heading, width=width)
-    results = rows()
     for row in results:
-        marks = ["green" if right(a, row.truth) else "red" for a in (row.builtin, row.ours)]
+        colours = ["green" if right(a, row.truth) else "red" for a in (row.builtin, row.ours)]
         table.add_row(
             row.trap,
             row.call,
-            f"[{marks[0]}]{shown(row.builtin)}[/]",
-            f"[{marks[1]}]{shown(row.ours)}[/]",
+            f"[{colours[0]}]{shown(row.builtin)}[/]",
+            f"[{colours[1]}]{shown(row.ours)}[/]",
             shown(row.truth),
         )
-    console = Console(highlight=False)
-    console.print(table)
-    wrong = [
-        sum(not right(getattr(r, who), r.truth) for r in results) for who in ("builtin", "ours")
-    ]
-    console.print(f"Wrong: built-ins {wrong[0]} of {len(results)}, ours {wrong[1]}.")
+    return table
+
+
+def markdown(row: Row) -> str:
+    answers = " | ".join(map(shown, (row.builtin, row.ours, row.truth)))
+    trap = row.trap.replace("|", r"\|")
+    return f"| {trap} | `{row.call}` | {answers} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Traps of the built-in losses, beside ours.")
+    parser.add_argument("--markdown", action="store_true", help="print rows for the README")
+    options = parser.parse_args()
+    results = rows()
+    if options.markdown:
+        print(*map(markdown, results), sep="\n")
+    else:
+        console = Console(highlight=False)
+        console.print(terminal_table(results))
+        caught = sum(not right(row.builtin, row.truth) for row in results)
+        console.print(f"The built-ins are wrong in {caught} of {len(results)}.")
+    if wrong := [row.trap for row in results if not right(row.ours, row.truth)]:
+        sys.exit(f"Ours are wrong in: {'; '.join(wrong)}")
 
 
 if __name__ == "__main__":
