@@ -9,7 +9,7 @@ from typing import Any, cast
 import array_api_compat.torch as namespace
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from l2core import LOSSES, Criterion, Loss
 from l2core.backend import Namespace, register
@@ -46,7 +46,11 @@ class _Rule(Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         (r,) = ctx.saved_tensors
-        return tangents[0] * _derivative(ctx.loss, ctx.order, r)
+        # torch calls this with forward mode off, at the levels below too: jacfwd(jacfwd) would be 0
+        # (pytorch/pytorch#197867). On again, this level's own tangent has to be left out.
+        with forward_ad._set_fwd_grad_enabled(True):
+            r = forward_ad.unpack_dual(r).primal  # type: ignore[no-untyped-call]
+            return tangents[0] * _derivative(ctx.loss, ctx.order, r)
 
 
 _apply = cast(Callable[[Tensor, Loss, int], Tensor], _Rule.apply)
