@@ -593,7 +593,7 @@ def _compute_dtypes(
     return compute_dtypes(
         dtype_name(pred.dtype),
         dtype_name(target.dtype),
-        tuple(dtype_name(x.dtype) for x in others if hasattr(x, "dtype")),
+        tuple(dtype_name(x.dtype) for x in others if isinstance(x, backend.arrays)),
         backend.widest,
     )
 
