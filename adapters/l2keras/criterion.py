@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, ClassVar
 
 import keras
@@ -18,10 +17,15 @@ from l2keras.distribution import all_reduced, replicas
 PACKAGE = "l2keras"
 
 
-@cache
+_backends: dict[str, Backend] = {}  # torch.compile warns of functools.cache
+
+
 def keras_backend() -> Backend:
     """The backend of the framework that Keras runs on."""
-    return backend_of(keras.ops.zeros(()), "y_pred")
+    name = keras.backend.backend()
+    if name not in _backends:
+        _backends[name] = backend_of(keras.ops.zeros(()), "y_pred")
+    return _backends[name]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = Fals
     if optional and (x is None or (isinstance(x, int | float) and not isinstance(x, np.generic))):
         return x
     backend = keras_backend()
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, NUMPY.arrays):
         check_array(x, name, NUMPY)
         if dtype_name(x.dtype) not in KNOWN:
             raise TypeError(
