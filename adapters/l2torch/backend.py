@@ -49,7 +49,7 @@ class _Rule(Function):
         # torch calls this with forward mode off, at the levels below too: jacfwd(jacfwd) would be 0
         # (pytorch/pytorch#197867). On again, this level's own tangent has to be left out.
         with forward_ad._set_fwd_grad_enabled(True):
-            r = forward_ad.unpack_dual(r).primal  # type: ignore[no-untyped-call]
+            r = forward_ad.unpack_dual(r, level=0).primal  # type: ignore[no-untyped-call]
             return tangents[0] * _derivative(ctx.loss, ctx.order, r)
 
 
