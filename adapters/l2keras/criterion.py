@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
+from keras.src.backend import get_keras_mask  # JAX's tracers hold no attribute; no public name
 
 import l2core
 from l2core import Loss, SquaredError, Terms
-from l2core.backend import NUMPY, Array, Backend, backend_of, check_array, narrowed
+from l2core.backend import NUMPY, Array, Backend, check_array, narrowed
 from l2core.dtypes import KNOWN, dtype_name
 from l2keras.distribution import all_reduced, replicas
 
 PACKAGE = "l2keras"
+BACKENDS = {
+    "jax": ("l2jax.backend", "BACKEND"),
+    "numpy": ("l2core.backend", "NUMPY"),
+    "tensorflow": ("l2keras.tensorflow", "BACKEND"),
+    "torch": ("l2torch.backend", "BACKEND"),
+}
 
 
-_backends: dict[str, Backend] = {}  # torch.compile warns of functools.cache
-
-
-def keras_backend() -> Backend:
-    """The backend of the framework that Keras runs on."""
+def _keras_backend() -> Backend:
     name = keras.backend.backend()
-    if name not in _backends:
-        _backends[name] = backend_of(keras.ops.zeros(()), "y_pred")
-    return _backends[name]
+    if name not in BACKENDS:
+        raise ImportError(f"KERAS_BACKEND: expected one of {', '.join(BACKENDS)}, got {name}")
+    module, attribute = BACKENDS[name]
+    return cast(Backend, getattr(import_module(module), attribute))
+
+
+BACKEND = _keras_backend()
+"""The backend of the framework that Keras runs on, which does not change in a process."""
 
 
 @dataclass(frozen=True)
 class Core(l2core.Criterion):
     """The core's criterion with Keras's argument names, for tensors of Keras's backend."""
 
+    _backend: ClassVar[Backend | None] = BACKEND
     _names: ClassVar[tuple[str, str, str]] = ("y_pred", "y_true", "sample_weight")
 
 
@@ -39,17 +49,16 @@ def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = Fals
     """x as a tensor of Keras's backend; if optional, None and numbers stay; else TypeError."""
     if optional and (x is None or (isinstance(x, int | float) and not isinstance(x, np.generic))):
         return x
-    backend = keras_backend()
-    if isinstance(x, NUMPY.arrays):
+    if isinstance(x, (np.ndarray, np.generic)):  # a union of types is too much for torch.compile
         check_array(x, name, NUMPY)
         if dtype_name(x.dtype) not in KNOWN:
             raise TypeError(
                 f"{name}: expected a bool, integer, float or complex dtype, got {x.dtype}"
             )
-        x = keras.ops.convert_to_tensor(narrowed(x, backend.widest))
+        x = keras.ops.convert_to_tensor(narrowed(x, BACKEND.widest))
     elif isinstance(x, keras.Variable):
         x = x.value
-    check_array(x, name, backend)
+    check_array(x, name, BACKEND)
     return x if dtype is None else keras.ops.cast(x, dtype)
 
 
@@ -118,7 +127,7 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         self, y_true: Any, y_pred: Any, weight: Any, mask: Any, variance: Any, denominator: Any
     ) -> dict[str, Any]:
         """The arguments of the core's criterion, as tensors of Keras's backend."""
-        keras_mask = getattr(y_pred, "_keras_mask", None)
+        keras_mask = get_keras_mask(y_pred)
         if mask is not None and keras_mask is not None:
             raise ValueError(
                 "mask: expected None with a y_pred that carries a Keras mask, got both"

@@ -10,6 +10,7 @@ where Keras broadcasts. Weights select in 1-D too and align with the leading axe
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ import keras
 import l2core
 from l2core import Loss
 from l2core.backend import Array
-from l2keras.criterion import PACKAGE, Core, KerasLoss
+from l2keras.criterion import BACKEND, PACKAGE, Core, KerasLoss
 
 
 class _DropIn(KerasLoss):
@@ -40,7 +41,7 @@ class _DropIn(KerasLoss):
             raise ValueError("y_pred: expected an array with at least one axis, got shape ()")
         denominator = None
         if self.reduction in (None, "none", "sum"):
-            denominator = _size(y_pred.shape[-1:], keras.ops.shape(y_pred)[-1:])
+            denominator = _size(y_pred, [len(y_pred.shape) - 1])
         elif self.reduction != "mean_with_sample_weight":
             denominator = _selected(y_pred, arguments["mask"])
         return {**arguments, "target": y_true, "pred": y_pred, "denominator": denominator}
@@ -64,20 +65,20 @@ def _same_rank(a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def _size(static: Any, shape: Any) -> Any:
-    """The number of elements: a number > 0, or a 0-d tensor where it is 0 or not known yet."""
-    if all(isinstance(n, int) and n > 0 for n in static):
-        return math.prod(static)
-    return keras.ops.prod(keras.ops.convert_to_tensor(shape, "int32"))
+def _size(x: Any, axes: Iterable[int]) -> Any:
+    """The number of elements along these axes: an int > 0, or a 0-d tensor if 0 or not known yet."""
+    n = math.prod(BACKEND.length(x, axis) for axis in axes)
+    return keras.ops.convert_to_tensor(0) if isinstance(n, int) and n == 0 else n
 
 
 def _selected(y_pred: Any, mask: Any) -> Any:
     """The number of elements that the mask leaves."""
-    size = _size(tuple(y_pred.shape), keras.ops.shape(y_pred))
+    axes = range(len(y_pred.shape))
     if mask is None:
-        return size
-    repeats = size / _size(tuple(mask.shape), keras.ops.shape(mask))
-    return keras.ops.cast(keras.ops.count_nonzero(mask), "float32") * repeats
+        return _size(y_pred, axes)
+    rest = [i for i in axes if i >= len(mask.shape) or mask.shape[i] == 1]
+    count, repeats = BACKEND.xp.count_nonzero(mask), _size(y_pred, rest)
+    return count * (repeats if isinstance(repeats, int) else keras.ops.cast(repeats, count.dtype))
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

@@ -9,7 +9,7 @@ import keras
 import l2core
 from l2core import Terms
 from l2core.backend import Array
-from l2keras.criterion import PACKAGE, Criterion, KerasLoss, keras_backend
+from l2keras.criterion import BACKEND, PACKAGE, Criterion, KerasLoss
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -36,7 +36,7 @@ class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
             raise ValueError(
                 f"criterion: expected one whose reduction is a mean, got {criterion.reduction!r}"
             )
-        super().__init__(name=name or criterion.name, dtype=dtype or keras_backend().widest)
+        super().__init__(name=name or criterion.name, dtype=dtype or BACKEND.widest)
         self._given_dtype = None if dtype is None else self.dtype
         self.criterion = criterion
         self._sums: list[Any] = []
