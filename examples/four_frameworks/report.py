@@ -141,7 +141,9 @@ def draw(path: Path, loss: l2core.Loss, losses: dict[str, Series], lowest: float
     largest = max(
         relative(list(epoch)) for s in losses.values() for epoch in zip(*s.values(), strict=True)
     )
-    figure.suptitle(f"mean {loss}, diabetes data: the curves agree within {largest:.0e}, relative")
+    figure.suptitle(
+        f"mean {loss}, diabetes data: the curves differ by {largest:.1e} at most, relatively"
+    )
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
