@@ -28,7 +28,7 @@ ROW = 512
 enabled = True
 """Whether a backend may answer with a fused path; see :func:`plain_only`."""
 
-_HALVES = {SquaredError: 2.0, HalfSquaredError: 1.0}
+SQUARES = {SquaredError: 2.0, HalfSquaredError: 1.0}
 """k in rho = ½·k·r², psi = k·r."""
 _LARGEST = {np.dtype("f4"): (2 - 2**-23) * 2.0**127, np.dtype("f8"): sys.float_info.max}
 
@@ -54,7 +54,7 @@ def value(
     denominator: Any,
 ) -> Array | None:
     """The value, or None where the plain path serves."""
-    k = _HALVES.get(type(criterion.loss))
+    k = SQUARES.get(type(criterion.loss))
     if k is None or not _usual(pred, target):
         return None
     dtype, size = pred.dtype, pred.size
@@ -86,7 +86,7 @@ def value_and_grad(
     out: Array | None,
 ) -> tuple[Array, Array] | None:
     """The value and its gradient, in ``out`` if given, or None where the plain path serves."""
-    k = _HALVES.get(type(criterion.loss))
+    k = SQUARES.get(type(criterion.loss))
     if k is None or criterion.reduction == "root_mean" or not _usual(pred, target):
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
@@ -156,12 +156,12 @@ def _pass(
             np.subtract(p[block], t[block], out=r)
             if w is None:
                 if m is not None:
-                    _select(r, _part(m, block))
+                    _select(r, part(m, block))
                 total += _dot(r.reshape(-1), r.reshape(-1))
                 if g is not None:
                     r *= scale
             else:
-                by = _part(w, block)
+                by = part(w, block)
                 _select(r, by != 0)
                 weighted = np.multiply(by, r, out=_like(scratch[1], r))
                 total += _dot(weighted.reshape(-1), r.reshape(-1))
@@ -170,7 +170,7 @@ def _pass(
     return total
 
 
-def _part(x: Array, block: tuple[slice, slice]) -> Array:
+def part(x: Array, block: tuple[slice, slice]) -> Array:
     """The block of a matrix whose second axis may have length 1 for all columns."""
     return x[block] if x.shape[1] > 1 else x[block[0]]
 

@@ -14,6 +14,7 @@ from torch.autograd import Function, forward_ad
 from l2core import LOSSES, Criterion, Loss
 from l2core.backend import Namespace, register
 from l2core.dtypes import dtype_name
+from l2torch import fused
 
 XP = cast(Namespace, namespace)
 
@@ -113,7 +114,9 @@ class TorchBackend:
         mask: Tensor | None,
         denominator: Tensor | float | None,
     ) -> Tensor | None:
-        return None
+        if torch.compiler.is_compiling():
+            return None
+        return fused.value(self, criterion, pred, target, weight, mask, denominator)
 
     def fused_value_and_grad(self, *arguments: Any) -> None:
         return None

@@ -1,0 +1,209 @@
+"""Sums of losses in one pass over blocks that stay in the CPU's cache. It can be deleted.
+
+A large tensor costs what it moves through memory: ``mse_loss`` writes the squares and reads them,
+then reads everything once more for the gradient. Here the gradient is made while the residual is in
+cache, for the upstream gradient that the reduction will send; ``backward`` hands it over, or makes
+it anew if another comes. A block is summed up by PyTorch, the blocks in float64. Gradients have the
+bits of the plain path. A sum that is not finite is left to the plain path.
+
+Below LARGE elements, and on GPUs, the mean of r² is PyTorch's own function, with the plain path's
+bits; its gradient for an upstream gradient that is no power of 2 may differ in the last one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import Function, forward_ad
+
+from l2core import Criterion, Loss, SquaredError, fused
+
+if TYPE_CHECKING:
+    from l2core.backend import Backend
+
+LARGE = 500_000
+"""Elements from which blocks are faster than PyTorch's functions of whole tensors."""
+BLOCK = 1 << 18
+
+_Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor | None, Tensor | None]  # weight and mask last
+_KINDS = (Tensor, torch.nn.Parameter)
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+_BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+_NATIVE = {"mean": 1, "sum": 2, None: 0}
+
+
+def value(
+    backend: Backend,
+    criterion: Criterion,
+    pred: Tensor,
+    target: Tensor,
+    weight: Tensor | float | None,
+    mask: Tensor | None,
+    denominator: Tensor | float | None,
+) -> Tensor | None:
+    """The value, or None where the plain path serves."""
+    if not _usual(pred, target):
+        return None
+    size = pred.numel()
+    if size < LARGE or not pred.is_cpu:
+        native = _NATIVE[criterion._unweighted] if weight is mask is denominator is None else 0
+        if native and size and type(criterion.loss) is SquaredError:
+            return torch._C._nn.mse_loss(pred, target, native)  # type: ignore[arg-type]
+        return None
+    inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
+    if inputs is None or not all(map(_dense, (pred, target, weight, mask))):
+        return None
+    if inputs.weight is not None and inputs.weight.requires_grad:
+        return None
+    tensors = pred, target, inputs.weight, inputs.present
+    recorded = torch.is_grad_enabled() and (pred.requires_grad or target.requires_grad)
+    upstream, grad = 1.0, None
+    with torch.no_grad():
+        if recorded and pred.requires_grad and criterion.reduction != "root_mean":
+            if criterion.reduction == "mean":
+                inputs = inputs._replace(denominator=criterion._denominator(inputs))
+            upstream, grad = float(criterion._reduced(pred.new_ones(()), inputs)), _buffer(pred)
+        total = _pass(backend, criterion.loss, tensors, grad, upstream)
+    if not abs(total) <= torch.finfo(pred.dtype).max:
+        return None
+    made = upstream, grad
+    result = (
+        _Sum.apply(*tensors, criterion, backend, total, made)  # type: ignore[no-untyped-call]
+        if recorded
+        else pred.new_full((), total)
+    )
+    return cast(Tensor, criterion._reduced(result, inputs))
+
+
+class _Sum(Function):
+    """``total``; ``made`` is an upstream gradient and the gradient to pred for it, or None."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None,
+        mask: Tensor | None,
+        criterion: Criterion,
+        backend: Backend,
+        total: float,
+        made: tuple[float, Tensor | None],
+    ) -> Tensor:
+        ctx.save_for_backward(pred, target, weight, mask)  # which notices changes in place
+        ctx.criterion, ctx.backend, ctx.made = criterion, backend, made
+        return pred.new_full((), total)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        tensors, (to_pred, to_target) = ctx.saved_tensors, ctx.needs_input_grad[:2]
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            found = _plain(ctx.backend, ctx.criterion, tensors, (to_pred, to_target), grads[0])
+            return (*found, *[None] * 6)
+        upstream, loss = float(grads[0]), ctx.criterion.loss
+        (made_for, grad), ctx.made = ctx.made, (1.0, None)  # its next owner may write into it
+        if to_pred and (grad is None or made_for != upstream):
+            grad = _buffer(tensors[0]) if grad is None else grad
+            _pass(ctx.backend, loss, tensors, grad, upstream)
+        opposite = None
+        if to_target:
+            opposite = _buffer(tensors[1])
+            _pass(ctx.backend, loss, tensors, opposite, -upstream)
+        return (grad, opposite, *[None] * 6)
+
+
+def _plain(
+    backend: Backend,
+    criterion: Criterion,
+    tensors: _Tensors,
+    needed: tuple[bool, bool],
+    upstream: Tensor,
+) -> list[Tensor | None]:
+    """The gradients to pred and target by the plain path: differentiable, and can be batched."""
+    pred, target, weight, mask = tensors
+    with torch.enable_grad():
+        inputs = criterion._prepared(backend, pred, target, weight, mask, None, None)
+        total = backend.xp.sum(criterion._selected_rho(inputs))
+    wanted = [x for x, need in zip((pred, target), needed, strict=True) if need]
+    found = torch.autograd.grad(total, wanted, upstream, create_graph=torch.is_grad_enabled())
+    grads = iter(found)
+    return [next(grads) if need else None for need in needed]
+
+
+def _usual(pred: Tensor, target: Tensor) -> bool:
+    """Whether these are real tensors of a CPU or a CUDA device, and no transform is at work."""
+    return (
+        fused.enabled
+        and type(pred) in _KINDS
+        and type(target) in _KINDS
+        and pred.dtype in _NUMPY
+        and target.dtype is pred.dtype
+        and (pred.is_cpu or pred.is_cuda)
+        and not torch._C._are_functorch_transforms_active()
+        and not torch._C._is_any_autocast_enabled()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and forward_ad._current_level < 0
+    )
+
+
+def _dense(x: Any) -> bool:
+    return x is None or (type(x) in _KINDS and x.is_contiguous())
+
+
+def _buffer(x: Tensor) -> Tensor:
+    # NumPy asks the system for huge pages, whose first touch costs a fraction of that of small ones.
+    return torch.from_numpy(np.empty(x.shape, _NUMPY[x.dtype]))
+
+
+def _pass(
+    backend: Backend,
+    loss: Loss,
+    tensors: _Tensors,
+    grad: Tensor | None,
+    upstream: float,
+) -> float:
+    """Σ ω·rho over the present elements; ``grad`` becomes upstream·ω·psi, and 0 where absent."""
+    # Matrices, with a row for each element of a weight or mask that has fewer elements than pred.
+    factor = tensors[3] if tensors[2] is None else tensors[2]
+    size = tensors[0].numel()
+    rows = 1 if factor is None or factor.numel() == size else factor.numel()
+    p, t = tensors[0].view(rows, -1), tensors[1].view(rows, -1)
+    w, m, g = (None if x is None else x.view(rows, -1) for x in (*tensors[2:], grad))
+    k = fused.SQUARES.get(type(loss), 0.0)  # rho = ½·k·r², psi = k·r
+    residual, scratch = tensors[0].new_empty((2, min(BLOCK, size)))
+    total = 0.0
+    for block in fused.blocks(rows, size // rows, BLOCK):
+        r = _like(residual, p[block]) if g is None else g[block]
+        torch.sub(p[block], t[block], out=r)
+        by = None if w is None else fused.part(w, block)
+        present = None if m is None else fused.part(m, block)
+        if by is not None and not by.amin() > 0:
+            present = by != 0
+        bits = None if present is None else present.to(_BITS[r.dtype]).neg_()
+        _select(r, bits)
+        rho = torch.mul(r, r, out=_like(scratch, r)) if k else loss.rho(r, backend.xp)
+        if by is not None:
+            rho = torch.mul(rho, by, out=_like(scratch, r))
+        total += float(_select(rho, bits).sum())
+        if g is not None:
+            psi = r if k else loss.psi(r, backend.xp)
+            scale: Any = k * upstream if k else upstream
+            if by is not None:
+                scale = torch.mul(by, scale, out=_like(scratch, by))
+            _select(torch.mul(psi, scale, out=r), bits)
+    return 0.5 * k * total if k else total
+
+
+def _like(buffer: Tensor, x: Tensor) -> Tensor:
+    """The front of a buffer, in the shape of x."""
+    return buffer[: x.numel()].view(x.shape)
+
+
+def _select(x: Tensor, bits: Tensor | None) -> Tensor:
+    """x with 0 where absent, whatever stands there: 0·NaN would not do, and a branch is slow."""
+    if bits is not None:
+        x.view(bits.dtype).bitwise_and_(bits)
+    return x
