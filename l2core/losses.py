@@ -313,7 +313,7 @@ class GaussianNLL(Loss):
 
     def rho(self, r: Array, xp: Namespace, variance: Array = 1.0) -> Array:
         v = self._clamped(variance, xp)
-        rho = 0.5 * (xp.log(v) + r * r / v)
+        rho = 0.5 * xp.log(v) + (0.5 * r) * (r / v)  # does not overflow before r²/v does
         return rho + 0.5 * math.log(2 * math.pi) if self.full else rho
 
     def psi(self, r: Array, xp: Namespace, variance: Array = 1.0) -> Array:
