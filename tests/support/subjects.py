@@ -26,4 +26,9 @@ EVERY_LOSS = [
     if kind.__module__ == "l2core.losses"
     for loss in variants(kind)
 ]
+ONE_OF_EACH = [
+    kind(**{f.name: f.default if isinstance(f.default, bool) else 0.7 for f in fields(kind)})
+    for kind in dict.fromkeys(type(loss) for loss in EVERY_LOSS)
+]
+"""Each loss once, with parameters that are no powers of two."""
 DEFAULT_LOSSES = [loss for loss in EVERY_LOSS if loss == type(loss)()]
