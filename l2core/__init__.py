@@ -1,6 +1,6 @@
 """One definition of squared error and its relatives, the same in every array framework."""
 
-from l2core.criterion import Criterion, Terms
+from l2core.criterion import Criterion
 from l2core.losses import (
     LOSSES,
     AbsoluteError,
@@ -14,6 +14,7 @@ from l2core.losses import (
     SmoothL1,
     SquaredError,
 )
+from l2core.terms import Terms
 
 __all__ = [
     "LOSSES",

@@ -9,70 +9,28 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
-from l2core.backend import NUMPY, Array, Backend, backend_of, check_array
-from l2core.dtypes import COMPLEX_FLOATS, KNOWN, REAL_FLOATS, compute_dtypes, dtype_name
+from l2core.backend import Array, Backend, backend_of
+from l2core.checks import (
+    axes_of,
+    check_aligned,
+    check_axis,
+    check_denominator,
+    check_factor,
+    check_keys,
+    check_out,
+    checked_dtype,
+    compatible,
+    one_of,
+    residual_dtypes,
+)
+from l2core.dtypes import COMPLEX_FLOATS, REAL_FLOATS, dtype_name
 from l2core.losses import LOSSES, Loss, SquaredError
+from l2core.terms import EMPTY, Terms
 
 REDUCTIONS = ("none", "sum", "mean", "root_mean")
 DENOMINATORS = ("weight", "count", "batch")
-EMPTY = {"nan": math.nan, "zero": 1.0}
-"""What a mean over nothing is divided by: 0 / nan = nan, 0 / 1 = 0 with zero gradient."""
 NAN_TARGETS = ("propagate", "ignore")
 CONFIG_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Terms:
-    """The two sums of a mean. They add up over any split of the data: ``sum(parts).value()``.
-
-    ``denominator`` is a number or an array of the numerator's shape or of none. A denominator that
-    the caller gave is that of the part, so parts add up to the whole only if their denominators do.
-    """
-
-    numerator: Array
-    denominator: Any
-    root: bool = False
-    empty: str = "nan"
-
-    def __add__(self, other: object) -> Terms:
-        if not isinstance(other, Terms):
-            return NotImplemented
-        if (self.root, self.empty) != (other.root, other.empty):
-            raise ValueError(
-                "Terms: expected terms of the same criterion, got "
-                f"root={self.root}, empty={self.empty!r} and "
-                f"root={other.root}, empty={other.empty!r}"
-            )
-        return Terms(
-            self.numerator + other.numerator,
-            self.denominator + other.denominator,
-            self.root,
-            self.empty,
-        )
-
-    def __radd__(self, other: object) -> Terms:
-        if isinstance(other, int) and other == 0:  # where sum() starts
-            return self
-        return NotImplemented
-
-    def value(self) -> Array:
-        """numerator / denominator, or its square root; the gradient of a root at 0 is 0."""
-        return self._value(backend_of(self.numerator, "numerator"))
-
-    def _value(self, backend: Backend) -> Array:
-        xp = backend.xp
-        mean = self.numerator / self._divisor(backend)
-        if not self.root:
-            return mean
-        zero = mean == 0
-        return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, mean)))
-
-    def _divisor(self, backend: Backend) -> Any:
-        if not isinstance(self.denominator, backend.arrays):
-            return self.denominator if self.denominator != 0 else EMPTY[self.empty]
-        divisor = self.denominator
-        nothing = (divisor == 0) & (self.numerator == 0)
-        return backend.xp.where(nothing, EMPTY[self.empty], divisor)
 
 
 class _Inputs(NamedTuple):
@@ -121,13 +79,13 @@ class Criterion:
     def __post_init__(self) -> None:
         if not isinstance(self.loss, Loss):
             raise TypeError(f"loss: expected a Loss such as SquaredError(), got {self.loss!r}")
-        _one_of("reduction", self.reduction, REDUCTIONS)
-        _one_of("empty", self.empty, tuple(EMPTY))
-        _one_of("nan_targets", self.nan_targets, NAN_TARGETS)
-        _check_denominator(self.denominator, DENOMINATORS)
+        one_of("reduction", self.reduction, REDUCTIONS)
+        one_of("empty", self.empty, tuple(EMPTY))
+        one_of("nan_targets", self.nan_targets, NAN_TARGETS)
+        check_denominator(self.denominator, DENOMINATORS)
         if not isinstance(self.denominator, str):  # a NumPy scalar would not survive JSON
             object.__setattr__(self, "denominator", float(self.denominator))
-        _check_axis(self.axis)
+        check_axis(self.axis)
         if self.reduction == "none" and self.axis is not None:
             raise ValueError(f'axis: expected None with reduction "none", got {self.axis!r}')
         if self.reduction in ("none", "sum"):
@@ -259,15 +217,15 @@ class Criterion:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Criterion:
         """The criterion of a ``to_config`` dict; ValueError for unknown or missing keys."""
-        _check_keys("config", config, {"version", *(f.name for f in fields(Criterion))})
+        check_keys("config", config, {"version", *(f.name for f in fields(Criterion))})
         if config["version"] != CONFIG_VERSION:
             raise ValueError(f"version: expected {CONFIG_VERSION}, got {config['version']!r}")
         loss = config["loss"]
         if not isinstance(loss, Mapping) or "name" not in loss:
             raise TypeError(f"loss: expected a dict with a name, got {loss!r}")
-        _one_of("loss name", loss["name"], tuple(LOSSES))
+        one_of("loss name", loss["name"], tuple(LOSSES))
         kind = LOSSES[loss["name"]]
-        _check_keys("loss", loss, {"name", *(f.name for f in fields(kind))})
+        check_keys("loss", loss, {"name", *(f.name for f in fields(kind))})
         arguments = {k: v for k, v in config.items() if k not in ("version", "loss")}
         if isinstance(arguments["axis"], list):
             arguments["axis"] = tuple(arguments["axis"])
@@ -281,9 +239,9 @@ class Criterion:
         """Every check, none of which reads data or makes an array; returns the backend."""
         pred_name, target_name, weight_name = self._names
         backend = self._backend or backend_of(pred, pred_name)
-        pred_dtype = _checked_dtype(pred, pred_name, backend)
-        target_dtype = _checked_dtype(target, target_name, backend)
-        if not (pred.shape == target.shape or _compatible(pred.shape, target.shape)):
+        pred_dtype = checked_dtype(pred, pred_name, backend)
+        target_dtype = checked_dtype(target, target_name, backend)
+        if not (pred.shape == target.shape or compatible(pred.shape, target.shape)):
             raise ValueError(
                 f"{pred_name} and {target_name}: expected equal shapes, "
                 f"got {tuple(pred.shape)} and {tuple(target.shape)}"
@@ -296,13 +254,13 @@ class Criterion:
                 f"{type(self.loss).__name__}, got {pred_dtype} and {target_dtype}"
             )
         if weight is not None:
-            _check_factor(weight, weight_name, pred, pred_name, backend)
+            check_factor(weight, weight_name, pred, pred_name, backend)
         if mask is not None:
-            if _checked_dtype(mask, "mask", backend) != "bool":
+            if checked_dtype(mask, "mask", backend) != "bool":
                 raise TypeError(f"mask: expected a bool array, got {dtype_name(mask.dtype)}")
-            _check_aligned(mask, "mask", pred, pred_name)
+            check_aligned(mask, "mask", pred, pred_name)
         if variance is not None:
-            _check_factor(variance, "variance", pred, pred_name, backend)
+            check_factor(variance, "variance", pred, pred_name, backend)
             if isinstance(variance, int | float) and variance < 0:  # an array is not read
                 raise ValueError(f"variance: expected an array or a number >= 0, got {variance!r}")
         if (variance is not None) != self.loss.takes_variance:
@@ -318,7 +276,7 @@ class Criterion:
                 f'denominator: expected {pred_name} with a batch axis for "batch", got shape ()'
             )
         if self.axis is not None:
-            _axes(self.axis, len(pred.shape))
+            axes_of(self.axis, len(pred.shape))
         return backend
 
     def _check_given_denominator(self, denominator: Any, backend: Backend) -> None:
@@ -328,9 +286,9 @@ class Criterion:
                 f"nothing, got {denominator!r}"
             )
         if isinstance(denominator, Real):
-            _check_denominator(denominator, ())
+            check_denominator(denominator, ())
             return
-        if _checked_dtype(denominator, "denominator", backend) in COMPLEX_FLOATS:
+        if checked_dtype(denominator, "denominator", backend) in COMPLEX_FLOATS:
             raise TypeError(
                 f"denominator: expected a real dtype, got {dtype_name(denominator.dtype)}"
             )
@@ -351,7 +309,7 @@ class Criterion:
         denominator: Any,
     ) -> _Inputs:
         target = backend.matched(target, pred)
-        residual, real = _compute_dtypes(pred, target, (weight, variance), backend)
+        residual, real = residual_dtypes(pred, target, (weight, variance), backend)
         present = None if mask is None else _aligned(backend.matched(mask, pred), pred, backend)
         if (
             self.nan_targets == "ignore"
@@ -369,7 +327,7 @@ class Criterion:
             if present is not None:
                 variance = backend.xp.where(present, variance, 1.0)
         denominator = _given(denominator, real, backend)
-        axes = None if self.axis is None else _axes(self.axis, len(pred.shape))
+        axes = None if self.axis is None else axes_of(self.axis, len(pred.shape))
         return _Inputs(backend, pred, target, weight, present, variance, axes, denominator, real)
 
     @cached_property
@@ -488,114 +446,7 @@ class Criterion:
         return Terms(total, denominator, self.reduction == "root_mean", self.empty)
 
 
-# --- checks -----------------------------------------------------------------------------------
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
-
-
-def _check_denominator(value: Any, names: tuple[str, ...]) -> None:
-    if isinstance(value, str) and value in names:
-        return
-    expected = ", ".join([*map(repr, names), "a finite number > 0"])
-    if isinstance(value, bool) or not isinstance(value, Real | str):
-        raise TypeError(f"denominator: expected {expected}, got {type(value).__name__} {value!r}")
-    if isinstance(value, str) or not 0 < float(value) < math.inf:
-        raise ValueError(f"denominator: expected {expected}, got {value!r}")
-
-
-def _check_axis(axis: Any) -> None:
-    for a in axis if isinstance(axis, tuple) else (axis,):
-        if a is not None and (isinstance(a, bool) or not isinstance(a, int)):
-            raise TypeError(f"axis: expected None, an int or a tuple of ints, got {axis!r}")
-
-
-def _check_keys(name: str, config: Mapping[str, Any], expected: set[str]) -> None:
-    if set(config) != expected:
-        raise ValueError(f"{name}: expected the keys {sorted(expected)}, got {sorted(config)}")
-
-
-def _checked_dtype(x: Any, name: str, backend: Backend) -> str:
-    """The dtype name of x, which must be an array of this backend with numbers in it."""
-    check_array(x, name, backend)
-    dtype = dtype_name(x.dtype)
-    if dtype not in KNOWN:
-        raise TypeError(f"{name}: expected a bool, integer, float or complex dtype, got {dtype}")
-    return dtype
-
-
-def _check_factor(x: Any, name: str, pred: Array, pred_name: str, backend: Backend) -> None:
-    """A weight or variance: a number, or a real array that aligns with pred."""
-    if isinstance(x, int | float):
-        return
-    if _checked_dtype(x, name, backend) in COMPLEX_FLOATS:
-        raise TypeError(f"{name}: expected a real dtype, got {dtype_name(x.dtype)}")
-    _check_aligned(x, name, pred, pred_name)
-
-
-def check_out(
-    out: Any, pred: Array, target: Array, others: tuple[Any, ...], backend: Backend
-) -> None:
-    """Where to write the gradient: a NumPy array of its shape and dtype."""
-    if backend is not NUMPY:
-        raise TypeError(f"out: expected None for arrays that are not NumPy's, got {out!r}")
-    check_array(out, "out", backend)
-    dtype = dtype_name(pred.dtype)
-    if dtype not in REAL_FLOATS + COMPLEX_FLOATS:
-        dtype = _compute_dtypes(pred, target, others, backend)[0]
-    found = dtype_name(out.dtype)
-    writable = out.flags.writeable
-    if (out.shape, found, writable) != (pred.shape, dtype, True):
-        raise ValueError(
-            f"out: expected a writable array of shape {pred.shape} and dtype {dtype}, "
-            f"got a {'writable' if writable else 'read-only'} one of {out.shape} and {found}"
-        )
-
-
-def _check_aligned(x: Array, name: str, pred: Array, pred_name: str) -> None:
-    shape, full = tuple(x.shape), tuple(pred.shape)
-    if len(shape) == len(full):
-        fits = all(n == 1 or _compatible((n,), (m,)) for n, m in zip(shape, full, strict=True))
-    else:
-        fits = _compatible(shape, full[: len(shape)])
-    if not fits:
-        raise ValueError(
-            f"{name}: expected a scalar, the leading axes of {pred_name}, or its rank with axes of "
-            f"length 1, so that it fits {full}; got {shape}"
-        )
-
-
-def _compatible(shape: Any, other: Any) -> bool:
-    """Whether two shapes are equal, as far as they are known (None: not while tracing)."""
-    if shape == other:
-        return True
-    return len(shape) == len(other) and all(
-        n is None or m is None or n == m for n, m in zip(shape, other, strict=True)
-    )
-
-
-def _axes(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    positive = tuple(sorted(a + ndim if a < 0 else a for a in axes))
-    if len(set(positive)) < len(axes) or not all(0 <= a < ndim for a in positive):
-        raise ValueError(f"axis: expected distinct axes of an array of rank {ndim}, got {axis!r}")
-    return positive
-
-
 # --- arrays -----------------------------------------------------------------------------------
-
-
-def _compute_dtypes(
-    pred: Array, target: Array, others: tuple[Any, ...], backend: Backend
-) -> tuple[str, str]:
-    return compute_dtypes(
-        dtype_name(pred.dtype),
-        dtype_name(target.dtype),
-        tuple(dtype_name(x.dtype) for x in others if isinstance(x, backend.arrays)),
-        backend.widest,
-    )
 
 
 def _given(denominator: Any, dtype: str, backend: Backend) -> Any:

@@ -15,7 +15,7 @@ from jax import Array, tree_util
 import l2core
 from l2core import Terms
 from l2core.backend import NUMPY, Backend, check_array, narrowed
-from l2core.criterion import check_out
+from l2core.checks import check_out
 from l2core.dtypes import KNOWN, compute_dtypes, dtype_name
 from l2jax.backend import BACKEND
 

@@ -1,0 +1,125 @@
+"""Checks of a criterion's fields and of the arguments of a call: each raises one sentence.
+
+It names the argument, what was expected and what came. None reads data or makes an array.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any, cast
+
+from l2core.backend import NUMPY, Array, Backend, check_array
+from l2core.dtypes import COMPLEX_FLOATS, KNOWN, REAL_FLOATS, compute_dtypes, dtype_name
+
+
+def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """ValueError unless the value is one of these names."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_denominator(value: Any, names: tuple[str, ...]) -> None:
+    """A denominator: one of these names, or a finite number > 0."""
+    if isinstance(value, str) and value in names:
+        return
+    expected = ", ".join([*map(repr, names), "a finite number > 0"])
+    if isinstance(value, bool) or not isinstance(value, Real | str):
+        raise TypeError(f"denominator: expected {expected}, got {type(value).__name__} {value!r}")
+    if isinstance(value, str) or not 0 < float(value) < math.inf:
+        raise ValueError(f"denominator: expected {expected}, got {value!r}")
+
+
+def check_axis(axis: Any) -> None:
+    """An axis: None, an int or a tuple of ints."""
+    for a in axis if isinstance(axis, tuple) else (axis,):
+        if a is not None and (isinstance(a, bool) or not isinstance(a, int)):
+            raise TypeError(f"axis: expected None, an int or a tuple of ints, got {axis!r}")
+
+
+def check_keys(name: str, config: Mapping[str, Any], expected: set[str]) -> None:
+    """ValueError unless the keys are exactly these."""
+    if set(config) != expected:
+        raise ValueError(f"{name}: expected the keys {sorted(expected)}, got {sorted(config)}")
+
+
+def checked_dtype(x: Any, name: str, backend: Backend) -> str:
+    """The dtype name of x, which must be an array of this backend with numbers in it."""
+    check_array(x, name, backend)
+    dtype = dtype_name(x.dtype)
+    if dtype not in KNOWN:
+        raise TypeError(f"{name}: expected a bool, integer, float or complex dtype, got {dtype}")
+    return dtype
+
+
+def check_factor(x: Any, name: str, pred: Array, pred_name: str, backend: Backend) -> None:
+    """A weight or variance: a number, or a real array that aligns with pred."""
+    if isinstance(x, int | float):
+        return
+    if checked_dtype(x, name, backend) in COMPLEX_FLOATS:
+        raise TypeError(f"{name}: expected a real dtype, got {dtype_name(x.dtype)}")
+    check_aligned(x, name, pred, pred_name)
+
+
+def check_out(
+    out: Any, pred: Array, target: Array, others: tuple[Any, ...], backend: Backend
+) -> None:
+    """Where to write the gradient: a NumPy array of its shape and dtype."""
+    if backend is not NUMPY:
+        raise TypeError(f"out: expected None for arrays that are not NumPy's, got {out!r}")
+    check_array(out, "out", backend)
+    dtype = dtype_name(pred.dtype)
+    if dtype not in REAL_FLOATS + COMPLEX_FLOATS:
+        dtype = residual_dtypes(pred, target, others, backend)[0]
+    found = dtype_name(out.dtype)
+    writable = out.flags.writeable
+    if (out.shape, found, writable) != (pred.shape, dtype, True):
+        raise ValueError(
+            f"out: expected a writable array of shape {pred.shape} and dtype {dtype}, "
+            f"got a {'writable' if writable else 'read-only'} one of {out.shape} and {found}"
+        )
+
+
+def check_aligned(x: Array, name: str, pred: Array, pred_name: str) -> None:
+    """ValueError unless x is a scalar, has pred's leading axes, or its rank with lengths 1."""
+    shape, full = tuple(x.shape), tuple(pred.shape)
+    if len(shape) == len(full):
+        fits = all(n == 1 or compatible((n,), (m,)) for n, m in zip(shape, full, strict=True))
+    else:
+        fits = compatible(shape, full[: len(shape)])
+    if not fits:
+        raise ValueError(
+            f"{name}: expected a scalar, the leading axes of {pred_name}, or its rank with axes of "
+            f"length 1, so that it fits {full}; got {shape}"
+        )
+
+
+def compatible(shape: Any, other: Any) -> bool:
+    """Whether two shapes are equal, as far as they are known (None: not while tracing)."""
+    if shape == other:
+        return True
+    return len(shape) == len(other) and all(
+        n is None or m is None or n == m for n, m in zip(shape, other, strict=True)
+    )
+
+
+def axes_of(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """The axes as non-negative numbers in order; ValueError unless distinct and in range."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    positive = tuple(sorted(a + ndim if a < 0 else a for a in axes))
+    if len(set(positive)) < len(axes) or not all(0 <= a < ndim for a in positive):
+        raise ValueError(f"axis: expected distinct axes of an array of rank {ndim}, got {axis!r}")
+    return positive
+
+
+def residual_dtypes(
+    pred: Array, target: Array, others: Iterable[Any], backend: Backend
+) -> tuple[str, str]:
+    """The dtypes of the residual and of the loss, of the arrays of a call."""
+    return compute_dtypes(
+        dtype_name(pred.dtype),
+        dtype_name(target.dtype),
+        tuple([dtype_name(cast(Any, x).dtype) for x in others if isinstance(x, backend.arrays)]),
+        backend.widest,
+    )

@@ -1,0 +1,66 @@
+"""The two sums of a mean, which add up over any split of the data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from l2core.backend import Array, Backend, backend_of
+
+EMPTY = {"nan": math.nan, "zero": 1.0}
+"""What a mean over nothing is divided by: 0 / nan = nan, 0 / 1 = 0 with zero gradient."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The two sums of a mean. They add up over any split of the data: ``sum(parts).value()``.
+
+    ``denominator`` is a number or an array of the numerator's shape or of none. A denominator that
+    the caller gave is that of the part, so parts add up to the whole only if their denominators do.
+    """
+
+    numerator: Array
+    denominator: Any
+    root: bool = False
+    empty: str = "nan"
+
+    def __add__(self, other: object) -> Terms:
+        if not isinstance(other, Terms):
+            return NotImplemented
+        if (self.root, self.empty) != (other.root, other.empty):
+            raise ValueError(
+                "Terms: expected terms of the same criterion, got "
+                f"root={self.root}, empty={self.empty!r} and "
+                f"root={other.root}, empty={other.empty!r}"
+            )
+        return Terms(
+            self.numerator + other.numerator,
+            self.denominator + other.denominator,
+            self.root,
+            self.empty,
+        )
+
+    def __radd__(self, other: object) -> Terms:
+        if isinstance(other, int) and other == 0:  # where sum() starts
+            return self
+        return NotImplemented
+
+    def value(self) -> Array:
+        """numerator / denominator, or its square root; the gradient of a root at 0 is 0."""
+        return self._value(backend_of(self.numerator, "numerator"))
+
+    def _value(self, backend: Backend) -> Array:
+        xp = backend.xp
+        mean = self.numerator / self._divisor(backend)
+        if not self.root:
+            return mean
+        zero = mean == 0
+        return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, mean)))
+
+    def _divisor(self, backend: Backend) -> Any:
+        if not isinstance(self.denominator, backend.arrays):
+            return self.denominator if self.denominator != 0 else EMPTY[self.empty]
+        divisor = self.denominator
+        nothing = (divisor == 0) & (self.numerator == 0)
+        return backend.xp.where(nothing, EMPTY[self.empty], divisor)
