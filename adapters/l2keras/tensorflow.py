@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from l2core import Criterion, Loss
 from l2core.backend import Array, Namespace
+from l2keras import fused
 
 
 class _TensorFlow:
@@ -123,7 +124,7 @@ class TensorFlowBackend:
         mask: Array | None,
         denominator: Array | float | None,
     ) -> Array | None:
-        return None
+        return fused.value(self, criterion, pred, target, weight, mask, denominator)
 
     def fused_value_and_grad(self, *arguments: Any) -> None:
         return None
