@@ -183,6 +183,15 @@ class LossOperation(keras.Operation):  # type: ignore[misc]
         """The loss of the tensors that come when the model runs."""
         return self.loss(*args, **kwargs)
 
+    def get_config(self) -> dict[str, Any]:
+        """The loss and the name of the node."""
+        return {"loss": keras.saving.serialize_keras_object(self.loss), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> LossOperation:
+        """The node of a ``get_config`` dict."""
+        return cls(keras.saving.deserialize_keras_object(config["loss"]), name=config["name"])
+
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Criterion(KerasLoss):

@@ -35,7 +35,10 @@ def traced_only(monkeypatch, keras_backend):
 
 @pytest.mark.usefixtures("traced_only")
 @pytest.mark.parametrize("mode", [{"run_eagerly": True}, {"jit_compile": True}, None])
-def test_weighted_fit(linear, data, trained_by_hand, mode):
+def test_weighted_fit(linear, data, trained_by_hand, keras_backend, mode):
+    if keras_backend == "torch" and mode == {"jit_compile": True}:
+        # A last batch of another length would trace Keras's train step a second time.
+        data.x, data.y, data.weight = data.x[:24], data.y[:24], data.weight[:24]
     weights, _ = _fit(linear(), l2keras.Criterion.of(HUBER), data, mode=mode, weight=data.weight)
     for ours, expected in zip(
         weights, trained_by_hand(HUBER, data.x, data.y, data.weight), strict=True
