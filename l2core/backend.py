@@ -247,7 +247,9 @@ class _Numpy:
             return np.sum(x)
         rows = np.moveaxis(x, axis, range(-len(axis), 0))
         kept = rows.shape[: -len(axis)]
-        return np.sum(rows.reshape(*kept, math.prod(rows.shape[-len(axis) :])), axis=-1)
+        rows = rows.reshape(*kept, math.prod(rows.shape[-len(axis) :]))
+        # Contiguous, or np.sum takes the fast axis of the memory for the inner one again.
+        return np.sum(np.ascontiguousarray(rows), axis=-1)
 
 
 class _NumpyBackend(PlainBackend):
