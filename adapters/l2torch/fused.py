@@ -100,7 +100,7 @@ class _Sum(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         tensors, (to_pred, to_target) = ctx.saved_tensors, ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+        if torch.is_grad_enabled() or _batched(grads[0]):
             found = _plain(ctx.backend, ctx.criterion, tensors, (to_pred, to_target), grads[0])
             return (*found, *[None] * 6)
         upstream, loss = float(grads[0]), ctx.criterion.loss
@@ -113,6 +113,12 @@ class _Sum(Function):
             opposite = _buffer(tensors[1])
             _pass(ctx.backend, loss, tensors, opposite, -upstream)
         return (grad, opposite, *[None] * 6)
+
+
+def _batched(x: Tensor) -> bool:
+    """Whether x stands for several tensors, as under ``autograd.grad(is_grads_batched=True)``."""
+    transformed: bool = torch._C._are_functorch_transforms_active()
+    return transformed or torch._C._functorch.is_legacy_batchedtensor(x)
 
 
 def _plain(

@@ -1,0 +1,357 @@
+"""torch's one pass: the bits of the plain path under all that autograd does, and only on the CPU's
+usual tensors."""
+
+import multiprocessing
+import threading
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
+
+import l2torch
+from l2core import Criterion, HalfSquaredError, Huber, SquaredError, fused
+from l2torch import fused as one_pass
+from l2torch.backend import BACKEND
+from paths import ARGUMENTS, MEANS, SHAPES, inputs, no_plain_path, one_large_among_small
+from subjects import ONE_OF_EACH
+
+LOSSES = [HalfSquaredError(), *(loss for loss in ONE_OF_EACH if not loss.takes_variance)]
+HEIGHT = 4 * 16 + 8
+"""PyTorch adds at most 2^18 elements by a tree of 4 levels of 16, in 8 lanes."""
+
+
+def relative_bound(dtype):
+    """A sum of this height, and 5 roundings of an element and of the result, on both paths."""
+    return 2 * (HEIGHT + 5) * torch.finfo(dtype).eps / 2
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Everything is large, and takes several blocks."""
+    monkeypatch.setattr(one_pass, "LARGE", 1)
+    monkeypatch.setattr(one_pass, "BLOCK", 256)
+
+
+def tensors(kind, shape, dtype):
+    pred, target, arguments = inputs(kind, shape, dtype)
+    arguments = {name: torch.from_numpy(x) for name, x in arguments.items()}
+    return torch.from_numpy(pred), torch.from_numpy(target), arguments
+
+
+def results(criterion, pred, target, arguments, upstream=1.0):
+    """Value, value without a graph, and the gradients to pred and target."""
+    pred, target = pred.clone().requires_grad_(), target.clone().requires_grad_()
+    value = criterion(pred, target, **arguments)
+    value.backward(torch.tensor(upstream, dtype=value.dtype))
+    with torch.no_grad():
+        alone = criterion(pred, target, **arguments)
+    return value.detach(), alone, pred.grad, target.grad
+
+
+def assert_same_bits(x, y):
+    assert x.dtype is y.dtype
+    assert x.numpy().tobytes() == y.numpy().tobytes()
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("kind", ARGUMENTS)
+@pytest.mark.parametrize("fields", MEANS, ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_both_paths_agree(loss, fields, kind):
+    criterion = l2torch.Criterion(loss, **fields)
+    runs = [(shape, "float32", 1.0) for shape in SHAPES]
+    runs += [(SHAPES[0], "float64", 1.0), (SHAPES[0], "float32", 0.3), (SHAPES[0], "float32", -1.0)]
+    for shape, dtype, upstream in runs:
+        arguments = tensors(kind, shape, dtype)
+        with no_plain_path():
+            *values, to_pred, to_target = results(criterion, *arguments, upstream)
+        with fused.plain_only():
+            *expected, grad, opposite = results(criterion, *arguments, upstream)
+        bound = relative_bound(values[0].dtype)
+        torch.testing.assert_close(values, expected, rtol=bound, atol=0)
+        if fields.get("reduction") == "root_mean":  # whose upstream gradient has the value in it
+            torch.testing.assert_close(to_pred, grad, rtol=2 * bound, atol=0)
+            torch.testing.assert_close(to_target, opposite, rtol=2 * bound, atol=0)
+        else:
+            assert_same_bits(to_pred, grad)
+            assert_same_bits(to_target, opposite)
+
+
+@pytest.mark.parametrize("n", [1, 33, 10_000, one_pass.LARGE - 1, one_pass.LARGE, 1_000_003])
+def test_the_mean_of_squares_at_any_size(n):
+    pred, target, total = one_large_among_small(n)
+    pred, target = torch.from_numpy(pred).requires_grad_(), torch.from_numpy(target)
+    with no_plain_path():
+        value = l2torch.MSELoss()(pred, target)
+        value.backward()
+        with torch.no_grad():
+            alone = l2torch.MSELoss()(pred, target)
+    for x in (value, alone):
+        assert abs(x.item() - total / n) <= relative_bound(torch.float32) / 2 * total / n
+    assert_same_bits(pred.grad, (torch.tensor(2.0) / n) * (pred.detach() - target))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_small_tensors_take_the_function_of_pytorch(reduction):
+    criterion = l2torch.MSELoss(reduction=reduction)
+    pred, target, _ = tensors("nothing", (40, 31), "float32")
+    for p, t in ((pred, target), (pred.T, target.T), (pred[0, 0], target[0, 0])):
+        with no_plain_path():
+            *values, to_pred, to_target = results(criterion, p, t, {})
+        with fused.plain_only():
+            *expected, grad, opposite = results(criterion, p, t, {})
+        torch.testing.assert_close(values, expected, rtol=relative_bound(p.dtype), atol=0)
+        assert_same_bits(to_pred, grad)
+        assert_same_bits(to_target, opposite)
+
+
+@pytest.fixture
+def leaf():
+    """(pred, target, value), by one pass of squares with a weight."""
+    pred, target, arguments = tensors("zero weights", (40, 31), "float32")
+    pred.requires_grad_()
+    with no_plain_path():
+        return pred, target, l2torch.Criterion()(pred, target, **arguments), arguments["weight"]
+
+
+@pytest.mark.usefixtures("small_blocks")
+class TestAutograd:
+    """Of sums made by one pass."""
+
+    def test_backward_hands_over_the_gradient_that_the_forward_made(self, monkeypatch):
+        made = []
+        buffer = one_pass._buffer
+        monkeypatch.setattr(one_pass, "_buffer", lambda x: made.append(buffer(x)) or made[-1])
+        pred, target, _ = tensors("nothing", (40, 31), "float32")
+        pred.requires_grad_()
+        value = l2torch.MSELoss()(pred, target)
+        (place,) = (x.data_ptr() for x in made)
+        made.clear()  # as in use, where autograd owns it alone
+        value.backward()
+        assert pred.grad.data_ptr() == place
+        assert not made
+
+    def test_a_second_backward(self, leaf):
+        pred, _, value, _ = leaf
+        value.backward(retain_graph=True)
+        first = pred.grad.clone()
+        pred.grad.zero_()  # the buffer that was handed over
+        value.backward(retain_graph=True)
+        assert_same_bits(pred.grad, first)
+        value.backward()
+        assert torch.equal(pred.grad, first + first)
+        with pytest.raises(RuntimeError, match="second time"):
+            value.backward()
+
+    def test_second_derivatives(self, leaf):
+        pred, target, value, weight = leaf
+        (first,) = torch.autograd.grad(value, pred, create_graph=True)
+        (second,) = torch.autograd.grad(first.sum(), pred)
+        with fused.plain_only():
+            value = l2torch.Criterion()(pred, target, weight=weight)
+            (expected,) = torch.autograd.grad(value, pred, create_graph=True)
+            (curvature,) = torch.autograd.grad(expected.sum(), pred)
+        assert_same_bits(first.detach(), expected.detach())
+        assert_same_bits(second, curvature)
+
+    def test_batched_upstream_gradients(self, leaf):
+        pred, _, value, _ = leaf
+        upstream = torch.tensor([1.0, 0.5, -2.0])
+        (rows,) = torch.autograd.grad(
+            value, pred, upstream, is_grads_batched=True, retain_graph=True
+        )
+        (one,) = torch.autograd.grad(value, pred)
+        assert torch.equal(rows, upstream[:, None, None] * one)
+
+    @pytest.mark.parametrize("position", [0, 1, 3])
+    def test_a_change_in_place_is_noticed(self, leaf, position):
+        with torch.no_grad():
+            leaf[position].add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            leaf[2].backward()
+
+    def test_into_a_model(self):
+        """pred that is no leaf, used twice, behind a hook, and a target with a gradient alone."""
+        pred, target, _ = tensors("nothing", (40, 31), "float32")
+        seen = []
+        for path in (no_plain_path, fused.plain_only):
+            w = torch.tensor(0.5, requires_grad=True)
+            scaled = pred * w
+            scaled.register_hook(lambda g: g * 2)
+            with path():
+                loss = l2torch.MSELoss()(scaled, target) + 3 * l2torch.MSELoss()(target, scaled)
+            loss.backward()
+            seen.append(w.grad)
+        assert torch.equal(*seen)
+
+    def test_checkpointed(self):
+        pred, target, _ = tensors("nothing", (40, 31), "float32")
+        expected = results(l2torch.MSELoss(), pred, target, {})
+
+        def again(pred, target, **arguments):
+            return checkpoint(l2torch.MSELoss(), pred, target, use_reentrant=False)
+
+        found = results(again, pred, target, {})
+        for x, y in zip(found, expected, strict=True):
+            assert_same_bits(x, y)
+
+    def test_without_a_graph_nothing_is_kept(self):
+        pred, target, _ = tensors("nothing", (40, 31), "float32")
+        assert l2torch.MSELoss()(pred, target).grad_fn is None
+        with torch.inference_mode():
+            x = pred + 0
+            with no_plain_path():
+                assert not l2torch.MSELoss()(x, target).requires_grad
+
+    def test_threads(self):
+        pred, target, _ = tensors("nothing", (40, 31), "float32")
+        expected = results(l2torch.MSELoss(), pred, target, {})
+        found = []
+
+        def work():
+            found.extend(results(l2torch.MSELoss(), pred, target, {}) for _ in range(5))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 20
+        assert all(torch.equal(x, y) for run in found for x, y in zip(run, expected, strict=True))
+
+
+def gradient_of_large(seed):
+    """For a child process: a module-level function."""
+    pred = torch.full((one_pass.LARGE,), float(seed), requires_grad=True)
+    l2torch.MSELoss()(pred, torch.zeros_like(pred)).backward()
+    return pred.grad[0].item()
+
+
+def test_fork():
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return
+    expected = gradient_of_large(3)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.map(gradient_of_large, [3]) == [expected]
+
+
+ONES = torch.ones(4, 6)
+
+
+class Own(Tensor):
+    """A subclass."""
+
+
+UNUSUAL = {
+    "none": (Criterion(reduction="none"), ONES, ONES, {}),
+    "axis": (Criterion(axis=0), ONES, ONES, {}),
+    "NaN targets": (Criterion(nan_targets="ignore"), ONES, ONES, {}),
+    "halves": (Criterion(), ONES.bfloat16(), ONES.bfloat16(), {}),
+    "integers": (Criterion(), ONES.int(), ONES.int(), {}),
+    "complex": (Criterion(), ONES.cfloat(), ONES.cfloat(), {}),
+    "mixed": (Criterion(), ONES, ONES.double(), {}),
+    "subclass as pred": (Criterion(), ONES.as_subclass(Own), ONES, {}),
+    "subclass as target": (Criterion(), ONES, ONES.as_subclass(Own), {}),
+    "meta": (Criterion(), ONES.to("meta"), ONES.to("meta"), {}),
+    "both": (Criterion(), ONES, ONES, {"weight": ONES, "mask": ONES > 0}),
+    "a number": (Criterion(), ONES, ONES, {"weight": 2.0}),
+    "weight of another dtype": (Criterion(), ONES, ONES, {"weight": ONES.double()}),
+    "weight per output": (Criterion(), ONES, ONES, {"weight": ONES[:1]}),
+    "weight with a gradient": (Criterion(), ONES, ONES, {"weight": ONES.clone().requires_grad_()}),
+    "weight not contiguous": (Criterion(), ONES, ONES, {"weight": torch.ones(6, 4).T}),
+    "mask not contiguous": (Criterion(), ONES, ONES, {"mask": torch.ones(6, 4).T > 0}),
+    "pred not contiguous": (Criterion(), torch.ones(6, 4).T, ONES, {}),
+    "target not contiguous": (Criterion(), ONES, torch.ones(6, 4).T, {}),
+    "empty": (Criterion(empty="zero"), ONES[:0], ONES[:0], {}),
+}
+
+
+def asked(criterion, pred, target, weight=None, mask=None):
+    """What the fused path answers."""
+    return one_pass.value(BACKEND, criterion, pred, target, weight, mask, None)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_the_plain_path_serves_the_unusual(name):
+    criterion, pred, target, arguments = UNUSUAL[name]
+    assert asked(criterion, pred, target, **arguments) is None
+
+
+@pytest.mark.parametrize(
+    ("criterion", "arguments"),
+    [
+        (Criterion(HalfSquaredError()), {}),
+        (Criterion(Huber()), {}),
+        (Criterion(reduction="root_mean"), {}),
+        (Criterion(denominator="batch"), {}),
+        (Criterion(denominator=3.0), {}),
+        (Criterion(), {"weight": ONES}),
+        (Criterion(), {"mask": ONES > 0}),
+        (Criterion(axis=0), {}),
+        (Criterion(nan_targets="ignore"), {}),
+    ],
+)
+def test_the_plain_path_serves_small_tensors_but_for_the_mean_of_squares(criterion, arguments):
+    assert asked(criterion, ONES, ONES, **arguments) is None
+    assert asked(Criterion(SquaredError()), ONES, ONES) is not None
+
+
+class Mode(torch.utils._python_dispatch.TorchDispatchMode):
+    """One that changes nothing."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("large", [one_pass.LARGE, 1])
+def test_the_plain_path_serves_every_transform(large, monkeypatch):
+    monkeypatch.setattr(one_pass, "LARGE", large)
+    answers = []
+
+    def f(x):
+        answers.append(asked(Criterion(), x, x))
+        return x.sum()
+
+    torch.func.grad(f)(ONES)
+    torch.func.vmap(f)(ONES)
+    with forward_ad.dual_level():
+        f(forward_ad.make_dual(ONES, ONES))
+    with torch.autocast("cpu"):
+        f(ONES)
+    with Mode():
+        f(ONES)
+    assert answers == [None] * 5
+    assert asked(Criterion(), ONES, ONES) is not None
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_compiled_into_one_graph():
+    """The plain expression, which fuses there: no call of ours is left in the graph."""
+    graphs = []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    pred = ONES.clone().requires_grad_()
+    compiled = torch.compile(l2torch.MSELoss(), fullgraph=True, backend=backend)
+    compiled(pred, ONES * 3).backward()
+    assert torch.equal(pred.grad, -2 * torch.tensor(2.0) / 24 * ONES)
+    (graph,) = graphs
+    assert not any("mse_loss" in str(node.target) for node in graph.graph.nodes)
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_the_plain_path_says_what_is_not_finite(value):
+    pred, target = torch.full((9, 99), value), -torch.ones(9, 99)
+    *values, grad, opposite = results(l2torch.Criterion(Huber(2.0)), pred, target, {})
+    with fused.plain_only():
+        *expected, to_pred, to_target = results(l2torch.Criterion(Huber(2.0)), pred, target, {})
+    torch.testing.assert_close(values, expected, rtol=0, atol=0, equal_nan=True)
+    assert_same_bits(grad, to_pred)
+    assert_same_bits(opposite, to_target)
