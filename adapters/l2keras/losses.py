@@ -5,6 +5,8 @@ sums per-sample means; ``"sum_over_batch_size"`` (= ``"mean"``) divides by the n
 that the mask leaves, weight 0 or not; ``"mean_with_sample_weight"`` by the sum of weights; a mean
 over nothing is 0. Keras's ``(n,)`` against ``(n, 1)`` fix-up is kept; other unequal shapes raise,
 where Keras broadcasts. Weights select in 1-D too and align with the leading axes; float64 stays.
+A number as ``sample_weight`` counts once an element in ``"mean_with_sample_weight"`` (Keras: once
+in all), and a column of weights leaves ``"none"`` one loss a sample (Keras: a column of losses).
 """
 
 from __future__ import annotations

@@ -1,0 +1,137 @@
+"""TensorFlow: raw tensors without a Keras model, open shapes, XLA, and replicas."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_allclose
+
+import l2core
+import l2keras
+
+CRITERION = l2core.Criterion(l2core.Huber(0.5))
+# Eight steps at rate 0.1, gradients of 16 float32 products of size 10 or less: 8e-6 (test_fit.py).
+close = partial(assert_allclose, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+def test_gradient_tape_loop(data, trained_by_hand, mode):
+    kernel, bias = tf.Variable(tf.ones((3, 2))), tf.Variable(tf.zeros(2))
+
+    def step(x, y, w):
+        with tf.GradientTape() as tape:
+            loss = CRITERION(x @ kernel + bias, y, weight=w)
+        for variable, gradient in zip(
+            (kernel, bias), tape.gradient(loss, [kernel, bias]), strict=True
+        ):
+            variable.assign_sub(0.1 * gradient)
+
+    if mode != "eager":
+        step = tf.function(step, jit_compile=mode == "xla", reduce_retracing=True)
+    batches = tf.data.Dataset.from_tensor_slices((data.x, data.y, data.weight)).batch(8).repeat(2)
+    for batch in batches:
+        step(*batch)
+    for ours, expected in zip(
+        (kernel, bias), trained_by_hand(CRITERION, data.x, data.y, data.weight), strict=True
+    ):
+        close(ours, expected)
+
+
+def test_every_loss_under_xla_and_open_shapes(loss, data):
+    """Values and gradients in eager mode, in a graph with no known length, and under XLA."""
+    variance = {"variance": 1.5} if loss.takes_variance else {}
+    criterion = l2core.Criterion(loss)
+
+    def value_and_grad(pred, target, weight):
+        with tf.GradientTape() as tape:
+            tape.watch(pred)
+            value = criterion(pred, target, weight=weight, **variance)
+        return value, tape.gradient(value, pred)
+
+    inputs = [tf.constant(x, tf.float64) for x in (data.y * 2, data.y, data.weight)]
+    expected = criterion.value_and_grad(*(x.numpy() for x in inputs[:2]), weight=data.weight.astype("float64"), **variance)  # fmt: skip
+    open_shapes = [tf.TensorSpec([None] * x.ndim, tf.float64) for x in inputs]
+    for f in (
+        value_and_grad,
+        tf.function(value_and_grad, input_signature=open_shapes),
+        tf.function(value_and_grad, jit_compile=True),
+    ):
+        for ours, theirs in zip(f(*inputs), expected, strict=True):
+            # 52 terms of a few roundings of 2^-53, an exponential or logarithm among them.
+            assert_allclose(ours, theirs, rtol=1e-14, atol=1e-16)
+
+
+def test_second_derivative(loss):
+    r = np.array([0.0, 1.0, -1.0, 0.25, 300.0])
+    variance = {"variance": 2.0} if loss.takes_variance else {}
+    p = tf.constant(r)
+    with tf.GradientTape() as outer:
+        outer.watch(p)
+        with tf.GradientTape() as inner:
+            inner.watch(p)
+            value = l2core.Criterion(loss, "sum")(p, tf.zeros_like(p), **variance)
+        gradient = inner.gradient(value, p)
+    xp = l2core.backend.NUMPY.xp
+    assert_allclose(gradient, loss.psi(r, xp, *variance.values()), rtol=1e-15, atol=1e-15)
+    assert_allclose(
+        outer.gradient(gradient, p),
+        loss.curvature(r, xp, *variance.values()),
+        rtol=4e-15,
+        atol=1e-15,
+    )
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_lengths_that_tracing_leaves_open_are_checked_when_it_runs(jit):
+    shape = tf.TensorSpec([None, None], tf.float32)
+
+    @tf.function(input_signature=[shape, shape, tf.TensorSpec([None], tf.float32)])
+    def loss(p, t, w):
+        return l2core.Criterion()(p, t, weight=w)
+
+    assert loss(tf.ones((3, 2)), tf.zeros((3, 2)), tf.ones(3)) == 1
+    for shapes in (((3, 2), (3, 1), (3,)), ((3, 2), (1, 2), (3,)), ((3, 2), (3, 2), (1,))):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="expected arrays of equal lengths"
+        ):
+            loss(*map(tf.ones, shapes))
+
+
+def test_denominators_of_open_shapes():
+    shape = tf.TensorSpec([None, None, 2], tf.float32)
+    p = tf.ones((3, 4, 2))
+    for criterion, n in (
+        (l2core.Criterion(), 24),
+        (l2core.Criterion(denominator="batch"), 3),
+        (l2core.Criterion(axis=(0, 2)), 6),
+        (l2core.Criterion(denominator=5.0), 5),
+    ):
+        f = tf.function(lambda p, c=criterion: c(p, tf.zeros_like(p)), input_signature=[shape])
+        assert_allclose(f(p), 24 / n / (4 if criterion.axis else 1))
+    f = tf.function(
+        lambda p: l2keras.MeanSquaredError()(tf.zeros_like(p), p), input_signature=[shape]
+    )
+    assert f(p) == 1
+    assert f(p[:0]) == 0
+
+
+def test_variables_are_taken_and_arrays_of_others_are_not():
+    assert l2core.Criterion()(tf.Variable([3.0]), tf.constant([1.0])) == 4
+    with pytest.raises(TypeError, match="target: expected tensorflow"):
+        l2core.Criterion()(tf.constant([3.0]), np.ones(1))
+
+
+def test_two_replicas_train_as_one():
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("two_replicas.py")],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,58 @@
+"""Run by test_tensorflow.py in a process of its own: MirroredStrategy on two virtual CPU devices.
+
+Loss, metric and weights after training equal those of one device, although the replicas' sums of
+weights differ and the last batch leaves them unequal numbers of rows.
+"""
+
+from contextlib import nullcontext
+
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import keras  # the devices must exist first
+
+import l2core
+import l2keras
+
+rng = np.random.default_rng(0)
+x = rng.normal(size=(13, 3)).astype("float32")
+y = rng.normal(size=(13, 2)).astype("float32")
+weight = np.where(np.arange(13) % 8 < 4, 0.1, 3).astype("float32") * rng.uniform(size=13)
+
+
+def trained(make, strategy):
+    with strategy.scope() if strategy else nullcontext():
+        dense = keras.layers.Dense(2, kernel_initializer="ones")
+        model = keras.Sequential([keras.Input((3,)), dense])
+        loss = make()
+        means = isinstance(loss, l2keras.criterion.KerasLoss) and loss.reduction != "sum"
+        metrics = [l2keras.CriterionMetric(loss, "twin")] if means else []
+        options = {"weighted_metrics": metrics, "jit_compile": False}
+        model.compile(keras.optimizers.SGD(0.1), loss=loss, **options)
+    history = model.fit(x, y, sample_weight=weight, batch_size=8, shuffle=False, verbose=0).history
+    if loss.reduction == "sum":
+        history = {}  # Keras reports a mean of sums, weighted by rows
+    return [*model.get_weights(), *(np.array(values) for values in history.values())]
+
+
+def difference(make):
+    one, two = trained(make, None), trained(make, strategy)
+    return max(np.abs(a - b).max() for a, b in zip(one, two, strict=True))
+
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+for make in (
+    lambda: l2keras.Criterion(l2core.Huber(0.5), "root_mean", "count"),
+    lambda: l2keras.Criterion(denominator=10.0),
+    lambda: l2keras.Criterion(l2core.LogCosh(), "sum"),
+    lambda: l2keras.MeanSquaredError("mean_with_sample_weight"),
+):
+    # Two steps at rate 0.1, gradients of 16 products of size 10, summed in another order: 2e-6,
+    # and 16 times that for a sum in a mean's place.
+    assert difference(make) < (3e-5 if make().reduction == "sum" else 2e-6), make().get_config()
+
+# The test could fail: Keras's own loss averages the replicas' means.
+assert difference(lambda: keras.losses.MeanSquaredError("mean_with_sample_weight")) > 0.01
