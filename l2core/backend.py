@@ -194,6 +194,11 @@ def narrowed(x: np.ndarray[Any, Any] | np.generic, widest: str) -> Any:
 
 
 def _find(x: Any, name: str) -> Backend:
+    for known in _by_type.values():  # a further type of a known framework, met while tracing, say
+        if isinstance(x, known.arrays):
+            known.check(x, name)
+            return known
+
     from importlib.metadata import entry_points
 
     import array_api_compat
