@@ -151,7 +151,8 @@ def test_halves_compute_in_float32(harness):
         assert harness.numpy(gradient).tolist() == [300, 0]
         ones = harness.array(np.ones(70_000), dtype)
         zeros = harness.array(np.zeros(70_000), dtype)
-        assert harness.numpy(harness.face(Criterion(SquaredError(), "sum"))(ones, zeros)) == 70_000
+        total = harness.face(Criterion(SquaredError(), "sum"))(ones, zeros)
+        assert harness.numpy(total).item() == 70_000  # in float16 that is inf
         weighted = harness.face(Criterion())(ones, zeros, weight=ones)
         assert harness.numpy(weighted) == 1
 
