@@ -189,7 +189,6 @@ def _pass(
         if by is not None and not by.amin() > 0:
             present = by != 0
         bits = None if present is None else present.to(_BITS[r.dtype]).neg_()
-        _select(r, bits)
         rho = torch.mul(r, r, out=_like(scratch, r)) if k else loss.rho(r, backend.xp)
         if by is not None:
             rho = torch.mul(rho, by, out=_like(scratch, r))
