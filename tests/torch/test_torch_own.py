@@ -6,16 +6,12 @@ The inputs are those that PyTorch's module and operator tests use, which it ship
 
 import copy
 import warnings
+from functools import cache
 
 import pytest
 import torch
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # PyTorch's own, as its test helpers are imported
-    from torch.testing._internal.common_methods_invocations import op_db
-    from torch.testing._internal.common_modules import module_db
 
 import l2torch
 
@@ -33,11 +29,23 @@ EXCEPTIONS = {
     "half": "float16 and bfloat16 give float32, computed there: PyTorch rounds, and overflows",
 }
 
-module_infos = [info for info in module_db if info.module_cls in MODULES]
-op_infos = [op for op in op_db if op.name.removeprefix("nn.functional.") in FUNCTIONS]
 HALVES = (torch.float16, torch.bfloat16)
 # Up to 120 terms, each of a dozen roundings, added up in any order, ours and theirs.
 ROUNDINGS = 2 * (120 + 12)
+
+
+@cache
+def databases():
+    """PyTorch's test inputs: {module class: ModuleInfo}, {function name: OpInfo}.
+
+    Not at the top of the file, since their import takes seconds, which collecting tests need not.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's own, as its test helpers are imported
+        from torch.testing._internal.common_methods_invocations import op_db
+        from torch.testing._internal.common_modules import module_db
+    operators = {op.name.removeprefix("nn.functional."): op for op in op_db}
+    return {info.module_cls: info for info in module_db}, operators
 
 
 def close(got, expected, size):
@@ -55,9 +63,9 @@ def gradients(f, args):
     return torch.autograd.grad(f(*args).sum(), leaves)
 
 
-@pytest.fixture(params=module_infos, ids=lambda info: info.name)
+@pytest.fixture(params=MODULES, ids=lambda kind: kind.__name__)
 def info(request):
-    return request.param
+    return databases()[0][request.param]
 
 
 def module_inputs(info, dtype, requires_grad=False):
@@ -73,11 +81,6 @@ def pairs(info, dtype=torch.float64, requires_grad=False):
         ours = MODULES[info.module_cls](*made.args, **made.kwargs)
         assert not called.kwargs
         yield theirs, ours, called.args, sample.reference_fn
-
-
-def test_all_of_them_are_there():
-    assert {info.module_cls for info in module_infos} == set(MODULES)
-    assert {op.name.removeprefix("nn.functional.") for op in op_infos} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -130,9 +133,9 @@ def test_modules_refuse_what_pytorchs_refuse(info):
             MODULES[info.module_cls](*made.args, **made.kwargs)
 
 
-@pytest.fixture(params=op_infos, ids=lambda op: op.name)
+@pytest.fixture(params=FUNCTIONS)
 def op(request):
-    return request.param
+    return databases()[1][request.param]
 
 
 def ours_of(op):
@@ -197,7 +200,7 @@ def test_functions_refuse_what_pytorchs_refuse(op):
 def test_every_exception_occurs():
     """In the samples themselves, so that none stays listed when PyTorch changes."""
     occurred = set()
-    for op in op_infos:
+    for op in map(databases()[1].get, FUNCTIONS):
         if any(a[0].shape != a[1].shape for a, _ in samples(op, torch.float32)):
             occurred.add("broadcast")
         args, kwargs = next(samples(op, torch.float16))
