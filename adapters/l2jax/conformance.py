@@ -84,12 +84,13 @@ class JaxHarness(AutogradHarness):
     @property
     def features(self) -> dict[str, Callable[..., Any]]:
         """See :class:`l2core.conformance.Harness`."""
-        return {
+        features = {
             "second": lambda f, x: jax.grad(lambda x: jax.grad(lambda x: f(x).sum())(x).sum())(x),
             "jvp": lambda f, x, v: jax.jvp(f, (x,), (v,))[1],
             "vmap": lambda f, *stacked: jax.vmap(f)(*stacked),
             "vmap_grad": lambda f, *stacked: jax.vmap(jax.grad(f))(*stacked),
         }
+        return {name: jax.disable_jit()(feature) for name, feature in features.items()}
 
     @property
     def writing(self) -> Writing:

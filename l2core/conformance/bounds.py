@@ -1,0 +1,353 @@
+"""Tolerances, derived: how far a value computed in floating point may be from the exact one.
+
+Notation: u is half an ULP of 1 (2**-24 in float32); every operation errs by at most u relative, or
+by one smallest number where it underflows. All bounds are first-order sums of such errors times
+SECOND_ORDER, which covers their products. What is exact comes from the oracle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from l2core import reference
+from l2core.conformance.cases import HALVES, Case
+from l2core.conformance.harness import NumpyArray
+from l2core.losses import Loss
+from l2core.reference import FORMATS, Exact, ExactArray
+
+SECOND_ORDER = 1 + 2**-5
+"""(1 + u)**k - 1 <= k u (1 + 2**-5) while k u <= 2**-5: k <= 16 in float16, 2**19 in float32."""
+
+LIBRARY = 16
+"""Units u, i.e. 8 ULP, of error of exp, log, log1p, sinh or tanh in float32. The largest seen, over
+400,000 points each: NumPy 2.7 ULP, PyTorch 1.5, XLA 6.1 (sinh), Eigen 5.2 (tanh, which its source
+calls "accurate up to a couple of ulp"); glibc's manual ("Known Maximum Errors") lists at most 2."""
+
+RHO_ROUNDINGS = {
+    "SquaredError": 1,  # r * r
+    "HalfSquaredError": 2,  # the half too, in case it does not scale exactly
+    "AbsoluteError": 0,
+    "Huber": 5,  # delta's rounding; delta |r| and delta**2 / 2 and their difference, twice rho each
+    "SmoothL1": 6,  # beta's rounding, 1 / beta, and as for Huber
+    "LogCosh": 3 * LIBRARY + 5,  # sinh**2, log1p; or exp, log1p and two sums, log 2 rounded
+    "Quantile": 2,  # 1 - q, and a product
+    "Expectile": 3,  # 1 - tau, and two products
+    "GaussianNLL": LIBRARY + 6,  # log, eps, r**2, /, +, the half, and the constant
+}
+PSI_ROUNDINGS = {
+    "SquaredError": 1,
+    "HalfSquaredError": 1,
+    "AbsoluteError": 0,
+    "Huber": 1,  # delta's rounding
+    "SmoothL1": 3,  # beta's rounding, 1 / beta, a product
+    "LogCosh": LIBRARY,
+    "Quantile": 2,
+    "Expectile": 3,
+    "GaussianNLL": 3,  # eps, r / v, the half that comes and goes
+}
+CURVATURE_ROUNDINGS = {
+    "LogCosh": 3 * LIBRARY + 5,  # 1 - tanh**2 in the sense of sech**2: exp, a square, a quotient
+    "GaussianNLL": 2,
+    "SmoothL1": 2,
+    "Expectile": 2,
+}
+
+
+def unit(dtype: str) -> float:
+    """Half an ULP of 1."""
+    return 2.0 ** -FORMATS[dtype][0]
+
+
+def smallest(dtype: str, flushes: bool) -> float:
+    """The least positive number: a normal one if subnormals are flushed to 0."""
+    bits, top = FORMATS[dtype]
+    return 2.0 ** (1 - top - (0 if flushes else bits - 1))
+
+
+def largest(dtype: str) -> float:
+    """The largest finite number."""
+    bits, top = FORMATS[dtype]
+    return (2 - 2.0 ** (1 - bits)) * 2.0**top
+
+
+def height(n: int, pairwise: bool) -> int:
+    """The most additions that a term of a sum of n goes through.
+
+    Any order: n - 1. Array libraries add blocks of at most 128 terms (NumPy: 8 lanes of 16; PyTorch:
+    four levels of 2**ceil(log2(n) / 4); Eigen: leaves of 1024 in 8 lanes; XLA: windows of 32, or
+    lanes), and combine blocks as a tree.
+    """
+    if n < 2:
+        return 0
+    return min(n - 1, 128 + math.ceil(math.log2(n))) if pairwise else n - 1
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What a subject computes with: the dtype, whether it flushes subnormals, how it adds."""
+
+    dtype: str
+    flushes: bool
+    pairwise: bool
+
+    @property
+    def u(self) -> float:
+        """Half an ULP of 1."""
+        return unit(self.dtype)
+
+    @property
+    def tiny(self) -> float:
+        """What an operation may lose to underflow."""
+        return smallest(self.dtype, self.flushes)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Absolute errors that the value and the gradient of a case may have, and what overflows."""
+
+    value: NumpyArray
+    gradient: NumpyArray
+    overflows: NumpyArray  # whether the sum does, so that an infinite value is right
+
+
+class Exacts:
+    """The oracle's numbers for one case under one claim."""
+
+    def __init__(self, loss: Loss, options: dict[str, Any], case: Case) -> None:
+        self.loss, self.case = loss, case
+        self.name, self.parameters = type(loss).__name__, vars(loss)
+        self.options = options
+        self._elements: dict[str, NumpyArray] = {}
+
+    def value(self) -> ExactArray:
+        """The loss."""
+        case = self.case
+        return reference.value(
+            self.name, self.parameters, case.pred, case.target, **self._arrays(), **self.options
+        )
+
+    def gradient(self, cotangent: Any = 1.0) -> ExactArray:
+        """Its gradient to pred."""
+        case = self.case
+        return reference.gradient(
+            self.name,
+            self.parameters,
+            case.pred,
+            case.target,
+            cotangent=cotangent,
+            **self._arrays(),
+            **self.options,
+        )
+
+    def _arrays(self) -> dict[str, Any]:
+        return {k: v for k, v in self.case.others.items() if k != "denominator"}
+
+    def elements(self, f: Callable[..., Exact]) -> NumpyArray:
+        """rho, psi or curvature of the oracle, element by element, as nearest floats; inf, NaN 0."""
+        if f.__name__ in self._elements:
+            return self._elements[f.__name__]
+        case = self.case
+        found = self._elements[f.__name__] = np.zeros(case.pred.shape)
+        variance = None if case.variance is None else np.broadcast_to(case.variance, found.shape)
+        for index in np.ndindex(found.shape):
+            p, t = float(case.pred[index]), float(case.target[index])
+            if math.isfinite(p) and math.isfinite(t):
+                v = Fraction(1) if variance is None else Fraction(float(variance[index]))
+                found[index] = f(self.name, self.parameters, Fraction(p) - Fraction(t), v)
+        return found
+
+    def weighted_sum(self, x: NumpyArray) -> ExactArray:
+        """The sum of ω x over what the value sums over, for x >= 0, by the oracle."""
+        options = {**self.options, "reduction": "sum"}
+        for name in ("denominator", "empty"):
+            options.pop(name, None)
+        target = self._absent(np.zeros_like(x))
+        return reference.value("AbsoluteError", {}, x, target, **self._present(), **options)
+
+    def divisor(self) -> NumpyArray:
+        """What the mean divides by, by the oracle: its sum of ones over its mean of ones."""
+        ones = np.ones(self.case.pred.shape)
+        options = {**self.options, "reduction": "mean"}
+        mean = reference.value(
+            "AbsoluteError", {}, ones, self._absent(ones * 0), **self._present(), **options
+        )
+        return as_floats(self.weighted_sum(ones)) / as_floats(mean)
+
+    def _present(self) -> dict[str, Any]:
+        return {k: v for k, v in self._arrays().items() if k != "variance"}
+
+    def _absent(self, target: NumpyArray) -> NumpyArray:
+        """NaN where the case's target is, if NaN targets are absent."""
+        if self.options.get("nan_targets") != "ignore":
+            return target
+        return np.where(np.isnan(self.case.target), np.nan, target)
+
+
+def as_floats(x: ExactArray) -> NumpyArray:
+    """Exact numbers as the nearest float64s."""
+    found = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        found[index] = reference.rounded(x[index], "float64")
+    return found
+
+
+def rho_errors(exacts: Exacts, how: Arithmetic) -> NumpyArray:
+    """Of each element's rho: the subtraction, times rho's slope, and the roundings of rho."""
+    r = residuals(exacts.case)
+    slope = np.abs(exacts.elements(reference.psi))
+    size = magnitude(exacts)
+    roundings = RHO_ROUNDINGS[exacts.name]
+    underflow = how.tiny * (2 + roundings) * (2 + 2 * slope)
+    found: NumpyArray = (how.u * (slope * np.abs(r) + roundings * size) + underflow) * SECOND_ORDER
+    return found
+
+
+def psi_errors(exacts: Exacts, how: Arithmetic) -> NumpyArray:
+    """Of each element's psi, in the same way."""
+    r = residuals(exacts.case)
+    slope = np.abs(exacts.elements(reference.curvature))
+    size = np.abs(exacts.elements(reference.psi))
+    # Rounded residuals may lie on the other side of an edge, where the slope is another.
+    slope = np.where(_at_edge(exacts, r, how), np.maximum(slope, 1 / _width(exacts.loss)), slope)
+    errors = how.u * (slope * np.abs(r) + PSI_ROUNDINGS[exacts.name] * size)
+    errors = (errors + how.tiny * (2 + 2 * slope)) * SECOND_ORDER
+    if how.flushes:
+        edge = smallest(how.dtype, True)
+        small = [
+            (x != 0) & (np.abs(x) < 2 * edge) for x in (r, exacts.case.pred, exacts.case.target)
+        ]
+        errors = np.where(np.logical_or.reduce(small), errors + size, errors)  # psi of 0 will do
+    return errors
+
+
+def magnitude(exacts: Exacts) -> NumpyArray:
+    """|rho|; for a sum of terms of either sign, the sum of their sizes."""
+    rho = np.abs(exacts.elements(reference.rho))
+    if exacts.name != "GaussianNLL" or exacts.case.variance is None:
+        return rho
+    v = np.maximum(np.broadcast_to(exacts.case.variance, rho.shape).astype(float), 1e-30)
+    v = np.maximum(v, exacts.parameters["eps"])
+    constant = math.log(2 * math.pi) if exacts.parameters["full"] else 0.0
+    r = residuals(exacts.case)
+    found: NumpyArray = 0.5 * (np.abs(np.log(v)) + r * r / v + constant)
+    return found
+
+
+def residuals(case: Case) -> NumpyArray:
+    """pred - target as float64; 0 where that is not finite."""
+    p, t = case.pred.astype(np.float64), case.target.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        r = p - t
+    return np.where(np.isfinite(r), r, 0.0)
+
+
+def _edges(loss: Loss) -> list[float]:
+    return [float(x) for x in vars(loss).values() if type(x) is float and math.isfinite(x)]
+
+
+def _width(loss: Loss) -> float:
+    return min([x for x in _edges(loss) if x > 0], default=1.0)
+
+
+def _at_edge(exacts: Exacts, r: NumpyArray, how: Arithmetic) -> NumpyArray:
+    near = np.zeros(r.shape, bool)
+    for edge in _edges(exacts.loss):
+        near |= np.abs(np.abs(r) - edge) <= 4 * how.u * max(edge, how.tiny)
+    return near
+
+
+def bounds(exacts: Exacts, how: Arithmetic, scale: float = 1.0, terms: int | None = None) -> Bounds:
+    """The bounds of a case, for a gradient with a cotangent of this size, and sums of this length
+    (if it is not that of the arrays)."""
+    case, options = exacts.case, exacts.options
+    reduction = options["reduction"]
+    rho, psi = magnitude(exacts), np.abs(exacts.elements(reference.psi))
+    errors, slopes = rho_errors(exacts, how), psi_errors(exacts, how)
+    u, more = how.u, SECOND_ORDER
+    if reduction == "none":
+        weight = _weights(exacts)
+        value = weight * (errors + u * rho) * more + how.tiny
+        gradient = scale * weight * (slopes + 2 * u * psi) * more + how.tiny
+        return Bounds(value, gradient, np.zeros(value.shape, bool))
+    n = terms or _count(case, options.get("axis"))
+    h = height(n, how.pairwise)
+    total = as_floats(exacts.weighted_sum(rho))
+    slack = as_floats(exacts.weighted_sum(errors)) + u * (h + 2) * total * more + how.tiny * n
+    overflows = total + slack >= largest(how.dtype)
+    weight, axis = _weights(exacts), options.get("axis")
+    if reduction == "sum":
+        gradient = scale * weight * (slopes + 2 * u * psi) * more + how.tiny
+        return Bounds(slack, gradient, overflows)
+    d = exacts.divisor()
+    with np.errstate(all="ignore"):
+        relative = u * (h + 4) * more  # of the divisor, which may be a sum of weights, and of the /
+        mean, slack = total / d, slack / d
+        slack = slack + relative * mean + how.tiny
+        value = slack
+        factor, loose = scale / d, np.full(d.shape, relative)
+        if reduction == "root_mean":
+            exact_mean = as_floats(exacts.value()) ** 2
+            root = np.sqrt(exact_mean)
+            up = np.sqrt(exact_mean + slack) - root
+            value = np.maximum(up, root - np.sqrt(np.maximum(exact_mean - slack, 0))) + u * root
+            factor = factor / (2 * root)
+            # The slope of a root of about 0 may be anything from 0 on.
+            loose = np.where(value < root / 4, relative + 2 * value / root + 4 * u, np.inf)
+        kept = _spread(factor, case.pred.ndim, axis), _spread(loose, case.pred.ndim, axis)
+        size = kept[0] * weight * psi
+        gradient = kept[0] * weight * slopes + size * (kept[1] + 5 * u) + 2 * how.tiny
+        gradient = np.where(np.isnan(gradient), np.inf, gradient)
+    return Bounds(np.where(np.isnan(value), 0.0, value), gradient, overflows)
+
+
+def _weights(exacts: Exacts) -> NumpyArray:
+    """ω of each element, 0 where absent, by the oracle: the value of ones without a reduction."""
+    ones = np.ones(exacts.case.pred.shape)
+    options = {k: v for k, v in exacts.options.items() if k == "nan_targets"}
+    return as_floats(
+        reference.value(
+            "AbsoluteError",
+            {},
+            ones,
+            exacts._absent(ones * 0),
+            reduction="none",
+            **exacts._present(),
+            **options,
+        )
+    )
+
+
+def _count(case: Case, axis: int | tuple[int, ...] | None) -> int:
+    shape = case.pred.shape
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return math.prod(shape[a] for a in axes)
+
+
+def _spread(x: NumpyArray, ndim: int, axis: int | tuple[int, ...] | None) -> NumpyArray:
+    """A reduced array against the whole: with length 1 along the reduced axes."""
+    axes = tuple(range(ndim)) if axis is None else axis
+    return np.expand_dims(x, axes)
+
+
+def within(
+    observed: float, expected: Exact, error: float, dtype: str, overflows: bool = False
+) -> bool:
+    """Whether a number of this dtype is what ``expected`` may come out as, given the error."""
+    if not isinstance(expected, Fraction):
+        return reference.ulps(observed, expected, dtype) == 0
+    if math.isnan(observed) or error == math.inf:
+        return not math.isnan(observed)
+    reach = Fraction(error)
+    if math.isinf(observed):
+        return overflows or observed in (
+            reference.rounded(expected + reach, dtype),
+            reference.rounded(expected - reach, dtype),
+        )
+    # The result of this dtype is itself rounded once.
+    return abs(Fraction(observed) - expected) <= reach + reference.ulp(expected, dtype) / 2

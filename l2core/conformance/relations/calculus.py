@@ -1,0 +1,164 @@
+"""Derivatives: against values, against the oracle, at kinks, at absent elements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from l2core import reference
+from l2core.conformance.bounds import CURVATURE_ROUNDINGS, residuals
+from l2core.conformance.cases import Case, Inputs, case, fitted, kinks
+from l2core.conformance.checks import autograd, both, check, differentiable, has, plain
+from l2core.conformance.harness import Harness, NumpyArray
+from l2core.conformance.relations.semantics import given
+from l2core.conformance.subjects import Claim, Subject
+from l2core.conformance.trial import Trial, fail
+
+calculus = partial(check, "calculus")
+NAN, INF = float("nan"), float("inf")
+
+
+@calculus(concerns=differentiable, inputs=Inputs(ndims=(1,), zeros=False))
+def difference_quotients(trial: Trial, case: Case) -> None:
+    """A difference quotient lies between the gradients at its ends, as for all convex losses."""
+    axis = trial.criterion.axis
+    i = (0,) * case.pred.ndim
+    step = 2.0**-4 * max(1.0, 2.0 ** math.frexp(float(case.pred[i]))[1])
+    ends, values, slopes, slack = [], [], [], 0.0
+    for sign in (-1, 1):
+        moved = case.pred.copy()
+        moved[i] = case.pred[i] + sign * step
+        end = case.but(pred=moved)
+        exacts = trial.exacts(end)
+        allowed = trial.bounds(exacts)
+        if not np.all(np.isfinite(allowed.value)) or np.any(allowed.overflows):
+            return
+        ends.append(float(moved[i]))
+        values.append(float(trial.value(end).astype(np.float64).sum()))
+        slopes.append(float(trial.gradient(end)[i]))
+        ulps = np.spacing(np.abs(trial.numpy(values[-1]))) * case.pred.size
+        slack += float(np.sum(allowed.value)) + float(ulps)
+        slack += float(np.max(np.where(np.isinf(allowed.gradient), 0, allowed.gradient))) * step
+    width = ends[1] - ends[0]
+    quotient = (values[1] - values[0]) / width
+    slack = slack / width + _unit(trial, case) * (abs(quotient) + sum(map(abs, values)) / width)
+    if not min(slopes) - slack <= quotient <= max(slopes) + slack:
+        where = f"between {ends[0]!r} and {ends[1]!r} the slope of the value"
+        fail(where, quotient, f"between the gradients {slopes[0]!r} and {slopes[1]!r}")
+    del axis
+
+
+def _unit(trial: Trial, case: Case) -> float:
+    return trial.arithmetic(case).u * 4
+
+
+@calculus(concerns=differentiable, inputs=Inputs())
+def cotangent(trial: Trial, case: Case) -> None:
+    """The gradient of -3 times the value is -3 times the gradient."""
+    trial.gradient_is_right(case, factor=-3.0)
+
+
+@calculus(concerns=both(autograd, plain), inputs=Inputs(values="finite"))
+def target(trial: Trial, case: Case) -> None:
+    """The gradient to the target is minus the gradient to the prediction, bit for bit."""
+    to_pred, to_target = trial.gradient(case), trial.gradient(case, wrt="target")
+    if not np.array_equal(to_pred, -to_target, equal_nan=True):
+        fail("the gradient to the target", to_target.tolist(), (-to_pred).tolist())
+
+
+def _separable(subject: Subject, claim: Claim, harness: Harness) -> bool:
+    return claim.criterion.reduction in ("none", "sum", "mean")
+
+
+@calculus(
+    concerns=both(autograd, has("second"), _separable),
+    situations=lambda s, c, h: [_bends(s, c)],
+    inputs=Inputs(weight="never", mask="never", denominator=False),
+)
+def curvature(trial: Trial, case: Case) -> None:
+    """The gradient of the gradient is the curvature, omega rho'' / denominator, off the kinks."""
+    exacts = trial.exacts(case)
+    how = trial.arithmetic(case)
+    r = residuals(case)
+    bend = exacts.elements(reference.curvature)
+    size = np.ones(bend.shape)
+    if trial.criterion.reduction == "mean":
+        size = np.broadcast_to(np.expand_dims(1 / exacts.divisor(), _axes(trial, case)), bend.shape)
+    expected = bend * size
+    # psi'' <= 2 |psi'| for log cosh, 0 for the others: what the subtraction's rounding costs.
+    roundings = 2 * np.abs(r) + CURVATURE_ROUNDINGS.get(exacts.name, 1) + 4
+    allowed = (how.u * roundings * expected + how.tiny) * 1.05
+    trial.record(case, "second")
+    f, (pred, *rest) = trial.function(case)
+    seen = trial.feature("second", lambda x: f(x, *rest), pred)
+    jumps = kinks(trial.loss, case.dtype)
+    for index in np.ndindex(bend.shape):
+        off = all(abs(abs(r[index]) - abs(k)) > 8 * how.u * abs(k) for k in jumps)
+        if off and not abs(seen[index] - expected[index]) <= allowed[index]:
+            fail(f"the curvature at {index}", float(seen[index]), float(expected[index]))
+
+
+def _axes(trial: Trial, case: Case) -> tuple[int, ...]:
+    axis = trial.criterion.axis
+    if axis is None:
+        return tuple(range(case.pred.ndim))
+    return axis if isinstance(axis, tuple) else (axis,)
+
+
+def _bends(subject: Subject, claim: Claim) -> Case:
+    pred = [0.0, 0.0625, -0.125, 0.4, -0.7, 2.0, -3.0, 30.0]
+    return fitted(case(pred, [0.0] * len(pred), subject.dtypes[0]), subject, claim)
+
+
+@calculus(
+    concerns=both(differentiable, plain),
+    situations=given(case([0.0, 2.0], [0.0, 2.0]), case([0.0, 1.0], [0.0, 3.0])),
+    choice=True,
+)
+def zero_at_zero(trial: Trial, case: Case) -> None:
+    """Where the residual is 0 the gradient is 0, at a kink too."""
+    if trial.criterion.reduction == "root_mean" and np.array_equal(case.pred, case.target):
+        return  # finite_at_a_fit
+    seen = trial.gradient(case)[case.pred == case.target]
+    if np.any(seen != 0):
+        fail("the gradient where pred equals target", seen.tolist(), 0.0)
+
+
+@calculus(
+    concerns=differentiable,
+    situations=given(case([1.0, 2.0], [1.0, 2.0]), case([1e-30, 0.0], [0.0, 0.0])),
+)
+def finite_at_a_fit(trial: Trial, case: Case) -> None:
+    """At a perfect fit, and very near it, the gradient is finite; a root's is 0 there."""
+    seen = trial.gradient(case)
+    if not np.all(np.isfinite(seen)):
+        fail("the gradient", seen.tolist(), "finite numbers")
+    fit = np.array_equal(case.pred, case.target)
+    if fit and trial.criterion.reduction == "root_mean" and np.any(seen != 0):
+        fail("the gradient of the root", seen.tolist(), 0.0)
+
+
+def _absent(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
+    rubbish, numbers = [NAN, INF, 1e30, 1.0], [1.0, NAN, 0.0, 0.0]
+    found = []
+    if "mask" in subject.takes:
+        found.append(case(rubbish, numbers, mask=[False, False, False, True]))
+    if "weight" in subject.takes and {"sample", "element"} & {*subject.weights}:
+        found.append(case(rubbish, numbers, weight=[0.0, 0.0, 0.0, 2.0]))
+    return given(*found)(subject, claim, harness)
+
+
+@calculus(concerns=differentiable, situations=_absent, choice=True)
+def absent(trial: Trial, case: Case) -> None:
+    """At an absent element the gradient is exactly 0, whatever stands there."""
+    _zero_but_last(trial.gradient(case))
+    if trial.harness.autograd:
+        _zero_but_last(trial.gradient(case, wrt="target"))
+
+
+def _zero_but_last(seen: NumpyArray) -> None:
+    if np.any(seen[:-1] != 0) or not np.all(np.isfinite(seen[-1])):
+        fail("the gradient, absent in all but the last", seen.tolist(), "0 in all but the last")
