@@ -27,8 +27,8 @@ demo: $(READY)  ## Train one loss in PyTorch, Keras and JAX on real data; table 
 
 # The suite runs from outside the checkout against the built wheel, Keras's part once a backend.
 SITE := $(BUILD)/site
-PYTEST = cd $(BUILD)/elsewhere && PYTHONPATH=$(SITE) $(BIN)/python -m pytest \
-	-c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider -q
+PYTEST = cd $(BUILD)/elsewhere && PYTHONPATH=$(SITE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
+	-c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider -q -n 2 --dist worksteal
 
 test: $(READY)  ## Build the wheel, install it elsewhere, run the tests against it.
 	@rm -rf $(BUILD)/wheel $(SITE) && mkdir -p $(BUILD)/elsewhere
@@ -36,8 +36,9 @@ test: $(READY)  ## Build the wheel, install it elsewhere, run the tests against 
 	$(BIN)/python -m pip install --quiet --no-deps --target $(SITE) $(BUILD)/wheel/*.whl
 	cd $(BUILD)/elsewhere && PYTHONPATH=$(SITE) $(BIN)/python -c \
 		'import l2core, l2torch; assert all(m.__file__.startswith("$(SITE)") for m in (l2core, l2torch))'
-	$(PYTEST) -n 2 --dist worksteal $(CURDIR)/tests
-	$(PYTEST) -n 2 --dist worksteal $(CURDIR)/tests -k "keras" # KERAS
+	$(PYTEST) $(CURDIR)/tests
+	export KERAS_BACKEND=jax; $(PYTEST) $(CURDIR)/tests -k keras
+	export KERAS_BACKEND=torch; $(PYTEST) $(CURDIR)/tests -k keras
 	@echo "Tests passed."
 
 lint: $(READY)  ## Ruff, mypy, pyright.
