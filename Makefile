@@ -37,8 +37,8 @@ test: $(READY)  ## Build the wheel, install it elsewhere, run the tests against 
 	cd $(BUILD)/elsewhere && PYTHONPATH=$(SITE) $(BIN)/python -c \
 		'import l2core, l2torch; assert all(m.__file__.startswith("$(SITE)") for m in (l2core, l2torch))'
 	$(PYTEST) $(CURDIR)/tests
-	export KERAS_BACKEND=jax; $(PYTEST) $(CURDIR)/tests -k keras
-	export KERAS_BACKEND=torch; $(PYTEST) $(CURDIR)/tests -k keras
+	export KERAS_BACKEND=jax; $(PYTEST) $(CURDIR)/tests/keras $(CURDIR)/tests/*.py -k keras
+	export KERAS_BACKEND=torch; $(PYTEST) $(CURDIR)/tests/keras $(CURDIR)/tests/*.py -k keras
 	@echo "Tests passed."
 
 lint: $(READY)  ## Ruff, mypy, pyright.
