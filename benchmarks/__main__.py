@@ -1,0 +1,107 @@
+"""``python -m benchmarks``: every framework in a process of its own, one table, JSON, a plot."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import floor
+from benchmarks.bars import LARGE
+from benchmarks.measure import ALLOCATOR, SIZES, Row, machine
+from benchmarks.report import check, console, plot, table
+
+# Threads that keep their cores: otherwise torch waits for the scheduler. Other frameworks have
+# threads of their own, which would inherit the first one's core.
+BOUND = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+SCRIPTS = {
+    "torch": [("torch", BOUND), ("torch", BOUND | ALLOCATOR)],
+    "numpy": [("numpy", {})],
+    "jax": [("jax", {})],
+    "tensorflow": [("tensorflow", {})],
+    "keras": [
+        ("keras", {"KERAS_BACKEND": "tensorflow"}),
+        ("keras", {"KERAS_BACKEND": "jax"}),
+        ("keras", {"KERAS_BACKEND": "torch"} | BOUND),
+    ],
+}
+
+
+def run(name: str, environment: dict[str, str], max_n: int, seconds: float) -> list[Row]:
+    """The rows of one script; no run keeps more than one size of its inputs in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.json"
+        if environment.keys() >= ALLOCATOR.keys():
+            max_n = min(max_n, LARGE)
+        command = [sys.executable, "-m", f"benchmarks.bench_{name}", "--json", str(path)]
+        subprocess.run(
+            [*command, "--max-n", str(max_n), "--seconds", str(seconds)],
+            env=os.environ | QUIET | environment,
+            check=True,
+        )
+        return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def imports(rounds: int = 15) -> Row:
+    """Seconds to import l2core and NumPy, each in new processes, in turn."""
+    code = "import time; a = time.perf_counter(); import {}; print(time.perf_counter() - a)"
+    seen: dict[str, list[float]] = {"ours": [], "numpy": []}
+    for _ in range(rounds):
+        for name, module in (("ours", "l2core"), ("numpy", "numpy")):
+            done = subprocess.run(
+                [sys.executable, "-c", code.format(module)], capture_output=True, check=True
+            )
+            seen[name].append(float(done.stdout))
+    ratios = [a / b for a, b in zip(seen["ours"], seen["numpy"], strict=True)]
+    seconds = {name: statistics.median(x) for name, x in seen.items()}
+    ratios = {"ours": 1.0, "numpy": statistics.median(ratios)}
+    return Row("import", "f", "unweighted", "float32", 1, "default", seconds, ratios)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=list(SCRIPTS))
+    parser.add_argument("--max-n", type=float, default=SIZES[-1])
+    parser.add_argument("--seconds", type=float, default=1.5, help="for a comparison")
+    parser.add_argument("--runs", type=int, default=1, help="of everything; medians are shown")
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    parser.add_argument("--plot", type=Path, default=Path("build/speed.png"))
+    parser.add_argument("--check", action="store_true", help="compare with the bars; exit 1 if not")
+    parser.add_argument("--from", dest="source", type=Path, help="show the rows of this JSON again")
+    arguments = parser.parse_args()
+    if arguments.source:
+        found = json.loads(arguments.source.read_text())
+        rows, about = [Row(**row) for row in found["rows"]], found["machine"]
+    else:
+        about, rows = machine(), []
+        for _ in range(arguments.runs):
+            rows.append(imports())
+            for name in arguments.only:
+                for script, environment in SCRIPTS[name]:
+                    rows += run(script, environment, int(arguments.max_n), arguments.seconds)
+        about["load at the end"] = round(os.getloadavg()[0], 2)
+        about["floor"] = floor.kind()
+        about["threads"] = f"torch bound: {BOUND}; the others as they come"
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(
+            json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}, indent=1)
+        )
+    console.print(", ".join(f"{key} {value}" for key, value in about.items()))
+    console.print(table(rows))
+    if all(name in arguments.only for name in ("torch", "numpy", "jax", "keras")):
+        arguments.plot.parent.mkdir(parents=True, exist_ok=True)
+        plot(rows, arguments.plot)
+        console.print(f"Plot: {arguments.plot}")
+    if arguments.check and not check(rows):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
