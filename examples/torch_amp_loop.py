@@ -14,12 +14,13 @@ from l2core import Huber
 
 torch.manual_seed(0)
 torch.set_num_threads(1)  # tensors so small that threads only wait for each other
-data = load_diabetes()
-x = torch.tensor(scale(data.data), dtype=torch.float32)
-y = torch.tensor(scale(data.target), dtype=torch.float32)[:, None]
+patients, progression = load_diabetes(return_X_y=True)
+x = torch.tensor(scale(patients), dtype=torch.float32)
+y = torch.tensor(scale(progression), dtype=torch.float32)[:, None]
 weight = torch.where(y.abs() > 1.5, 2.0, 1.0)  # the extreme patients count twice
 
-model = nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 1))
+first = nn.Linear(10, 64)
+model = nn.Sequential(first, nn.ReLU(), nn.Linear(64, 1))
 criterion = l2torch.Criterion(Huber(delta=1.0))
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 
@@ -35,4 +36,4 @@ for epoch in range(30):
         with torch.no_grad():
             print(f"epoch {epoch + 1:2d}: loss {criterion(model(x), y, weight=weight):.4f}")
 
-print(f"predictions {pred.dtype}, loss {loss.dtype}, gradients {model[0].weight.grad.dtype}")
+print(f"predictions {pred.dtype}, loss {loss.dtype}, parameters {first.weight.dtype}")

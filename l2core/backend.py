@@ -104,6 +104,7 @@ class Backend(Protocol):
         mask: Array | None,
         denominator: Array | float | None,
         out: Array | None,
+        /,
     ) -> tuple[Array, Array] | None:
         """The value and its gradient (in ``out``, if given) in one pass, or None."""
         ...

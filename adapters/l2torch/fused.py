@@ -118,7 +118,8 @@ class _Sum(Function):
 def _batched(x: Tensor) -> bool:
     """Whether x stands for several tensors, as under ``autograd.grad(is_grads_batched=True)``."""
     transformed: bool = torch._C._are_functorch_transforms_active()
-    return transformed or torch._C._functorch.is_legacy_batchedtensor(x)
+    functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+    return transformed or functorch.is_legacy_batchedtensor(x)
 
 
 def _plain(
