@@ -20,7 +20,11 @@ LOSSES: dict[str, dict[str, Loss]] = {
     "Huber": {"": Huber(), "delta=0.5": Huber(0.5)},
     "LogCosh": {"": LogCosh()},
 }
-CALL: dict[str, Any] = {"order": ("target", "pred"), "takes": {"weight": "sample_weight"}}
+CALL: dict[str, Any] = {
+    "order": ("target", "pred"),
+    "takes": {"weight": "sample_weight"},
+    "squeezes": True,
+}
 SUM = '"sum" sums the means over the last axis: its documentation takes the mean over it first'
 BY_COUNT = '"sum_over_batch_size" divides by the sample size, as its documentation says'
 FLOATX = "its documentation says that computations have the dtype keras.backend.floatx()"
@@ -105,8 +109,7 @@ def _ours(name: str, harness: str, on: str) -> Subject:
         f"l2keras.{name}{on}",
         harness,
         _claims(f"l2keras.{name}", LOSSES[name]),
-        order=CALL["order"],
-        takes={**CALL["takes"], "mask": "mask"},
+        **{**CALL, "takes": {**CALL["takes"], "mask": "mask"}},
         selects=True,
         pairwise=True,
         refuses=_refused(f"l2keras.{name}"),
@@ -128,6 +131,7 @@ def _theirs(name: str, harness: str, on: str) -> Subject:
         _claims(f"keras.losses.{name}", LOSSES[name]),
         **CALL,
         weights=("sample",),
+        weighted_ndims=(2, 3),
         dtypes=("float32",),
         halves="float32",
         refuses=_refused(f"keras.losses.{name}"),
@@ -151,6 +155,7 @@ def _double(harness: str, on: str) -> Subject:
         () if harness == "keras-jax" else (claim,),
         **CALL,
         weights=("sample",),
+        weighted_ndims=(2, 3),
         dtypes=("float64",),
         halves=None,
         builtin=True,
@@ -159,30 +164,33 @@ def _double(harness: str, on: str) -> Subject:
     )
 
 
-def masked(loss: Callable[..., Array]) -> Callable[..., Array]:
-    """The loss of predictions that carry a Keras mask, as a layer gives it to them."""
-    from keras.src.backend.common.masking import set_keras_mask
+class Masked:
+    """A loss of predictions that carry a Keras mask, as a layer gives it to them."""
 
-    def call(y_true: Array, y_pred: Array, mask: Array) -> Array:
-        set_keras_mask(y_pred, mask)
-        return loss(y_true, y_pred)
+    def __init__(self, loss: Callable[..., Array]) -> None:
+        self.loss = loss
 
-    return call
+    def __call__(self, y_true: Array, y_pred: Array, mask: Array | None = None) -> Array:
+        """The loss."""
+        from keras.src.backend.common.masking import set_keras_mask
+
+        if mask is not None:
+            set_keras_mask(y_pred, mask)
+        return self.loss(y_true, y_pred)
 
 
 def _masked(harness: str, on: str) -> Subject:
     claim = Claim(
         Criterion(SquaredError(), empty="zero"),
-        "l2keras.conformance_subjects.masked(keras.losses.MeanSquaredError())",
+        "l2keras.conformance_subjects.Masked(keras.losses.MeanSquaredError())",
         selected,
     )
-    skips = {name: SKIPPED for name in ("semantics/mask", "calculus/absent")}
+    skips = dict.fromkeys(("semantics/mask", "calculus/absent"), SKIPPED)
     return Subject(
         f"keras.losses.MeanSquaredError under a mask{on}",
         harness,
         (claim,),
-        order=CALL["order"],
-        takes={"mask": "mask"},
+        **{**CALL, "takes": {"mask": "mask"}},
         masks=("sample",),
         ndims=(2,),
         dtypes=("float32",),
@@ -199,7 +207,7 @@ def _function(harness: str, on: str) -> Subject:
         f"keras.losses.mean_squared_error{on}",
         harness,
         (claim,),
-        order=CALL["order"],
+        **{**CALL, "takes": {}},
         halves="same",
         builtin=True,
         implies={"semantics/unequal-shapes": SAME},
@@ -214,11 +222,11 @@ def _metric(harness: str, on: str) -> Subject:
         (claim,),
         **CALL,
         weights=("sample",),
+        weighted_ndims=(2, 3),
         dtypes=("float32",),
         halves="float32",
         differentiable=False,
         builtin=True,
-        conventions={"semantics/float64-is-kept": FLOATX},
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from l2core import reference
-from l2core.conformance.cases import HALVES, Case
+from l2core.conformance.cases import Case
 from l2core.conformance.harness import NumpyArray
 from l2core.losses import Loss
 from l2core.reference import FORMATS, Exact, ExactArray
@@ -193,7 +193,8 @@ def as_floats(x: ExactArray) -> NumpyArray:
     """Exact numbers as the nearest float64s."""
     found = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
-        found[index] = reference.rounded(x[index], "float64")
+        number: Any = x[index]
+        found[index] = reference.rounded(number, "float64")
     return found
 
 
@@ -215,7 +216,7 @@ def psi_errors(exacts: Exacts, how: Arithmetic) -> NumpyArray:
     size = np.abs(exacts.elements(reference.psi))
     # Rounded residuals may lie on the other side of an edge, where the slope is another.
     slope = np.where(_at_edge(exacts, r, how), np.maximum(slope, 1 / _width(exacts.loss)), slope)
-    errors = how.u * (slope * np.abs(r) + PSI_ROUNDINGS[exacts.name] * size)
+    errors: NumpyArray = how.u * (slope * np.abs(r) + PSI_ROUNDINGS[exacts.name] * size)
     errors = (errors + how.tiny * (2 + 2 * slope)) * SECOND_ORDER
     if how.flushes:
         edge = smallest(how.dtype, True)

@@ -57,7 +57,7 @@ class Case:
         return "float64" if self.dtype == "float64" else "float32"
 
 
-def case(pred: Any, target: Any, dtype: str = "float32", **others: Any) -> Case:
+def make_case(pred: Any, target: Any, dtype: str = "float32", **others: Any) -> Case:
     """A case from lists, cast to this dtype."""
     real = "float64" if dtype == "float64" else "float32"
     for name in ("weight", "variance"):
@@ -88,7 +88,8 @@ def recast(case: Case, dtype: str) -> Case:
 
 def fitted(case: Case, subject: Subject, claim: Claim, variance: float = 0.5) -> Case:
     """A case of vectors as this claim takes it: with a second axis, or a variance, if it must."""
-    if 1 not in subject.ndims or claim.criterion.axis is not None:
+    weighted = isinstance(case.weight, np.ndarray) and not subject.weighs(1)
+    if 1 not in subject.ndims or claim.criterion.axis is not None or weighted:
         case = case.but(pred=case.pred[:, None], target=case.target[:, None])
         if isinstance(case.weight, np.ndarray) and "sample" not in subject.weights:
             case = case.but(weight=case.weight[:, None])
@@ -136,6 +137,8 @@ def inputs(
     ndims = [n for n in wanted.ndims if n in subject.ndims]
     if claim.criterion.axis is not None:
         ndims = [2]
+    if wanted.weight == "always":
+        ndims = [n for n in ndims if subject.weighs(n)]
     vectors, matrices = (VECTORS, MATRICES) if harness.thrift < 4 else (FEW_VECTORS, FEW_MATRICES)
     shapes = [s for s in (*vectors, *matrices) if len(s) in ndims and np.prod(s) >= wanted.min_size]
     strategy: SearchStrategy[Case] = _cases(wanted, subject, claim, harness, dtypes, shapes)
@@ -160,12 +163,13 @@ def _cases(
     dtype = draw(st.sampled_from(dtypes))
     n = int(np.prod(shape))
     loss = claim.criterion.loss
-    pairs = draw(_pairs(wanted.values, dtype, harness.flushes, loss, n))
+    values = "finite" if subject.finite and wanted.values == "wild" else wanted.values
+    pairs = draw(_pairs(values, dtype, harness.flushes, loss, n))
     pred, target = (np.asarray([p[i] for p in pairs]).reshape(shape) for i in (0, 1))
     drawn = Case(cast(pred, dtype), cast(target, dtype), dtype=dtype)
     others: dict[str, Any] = {}
     zeros = wanted.zeros and wanted.values == "tame"
-    if _wants(draw, wanted.weight, "weight" in subject.takes):
+    if _wants(draw, wanted.weight, subject.weighs(len(shape))):
         others["weight"] = draw(_weights(subject.weights, shape, drawn.real, zeros))
     if _wants(draw, wanted.mask, "mask" in subject.takes):
         others["mask"] = draw(_masks(subject.masks, shape, zeros))

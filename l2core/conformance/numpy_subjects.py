@@ -17,8 +17,14 @@ def sklearn_subjects() -> list[Subject]:
         "weights": ("sample",),
         "ndims": (1, 2),
         "halves": "same",
+        "finite": True,
         "differentiable": False,
         "builtin": True,
+        "conventions": {
+            "semantics/nan-propagates": "it refuses NaN and infinity, with an error",
+            "semantics/zero-weight": "it refuses NaN and infinity, with an error",
+            "semantics/empty": "it refuses empty arrays, with an error",
+        },
     }
 
     def metric(name: str, *claims: Claim, **more: Any) -> Subject:

@@ -173,8 +173,7 @@ class Attempts:
             drawn = inputs(wanted, self.subject, claim, self.driver)  # type: ignore[arg-type]
             return drawn.map(lambda case: (claim, case))
 
-        @hypothesis.seed(self.seed)
-        @hypothesis.settings(
+        settings = hypothesis.settings(
             max_examples=number,
             database=None,
             deadline=None,
@@ -182,12 +181,14 @@ class Attempts:
             suppress_health_check=list(hypothesis.HealthCheck),
             phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
         )
-        @hypothesis.given(st.sampled_from(list(claims)).flatmap(cases))
+
         def attempt(drawn: tuple[Claim, Case]) -> None:
             self.one(*drawn)
 
+        drawn = st.sampled_from(list(claims)).flatmap(cases)
+        search = hypothesis.seed(self.seed)(settings(hypothesis.given(drawn)(attempt)))
         try:
-            attempt()
+            search()
         except Failure:
             return  # the last attempt, which is kept, was the least that fails
         except hypothesis.errors.Flaky as error:

@@ -83,7 +83,11 @@ class Subject:
     masks: the shapes of masks that it documents, of "sample" and "element".
     dtypes: the float dtypes that it computes in.
     halves: the dtype of its result for halves: "float32", "same" as theirs, or None: not taken.
-    ndims: the ranks of arrays that it takes.
+    ndims: the ranks of arrays that it takes; ``weighted_ndims`` those that are tried with weights
+        throughout (None: all).
+    finite: whether it refuses NaN and infinities, by an error.
+    squeezes: whether a last axis of length 1 that one of the two arrays lacks is added to it.
+    mergeable: whether its ``terms``, called as it is itself, are pairs that add up.
     selects: whether weight 0 means absent, whatever stands there.
     pairwise: whether its sums run over blocks and trees, as those of array libraries do.
     refuses: code that makes it with senseless options, and must raise.
@@ -106,6 +110,10 @@ class Subject:
     dtypes: tuple[str, ...] = ("float32", "float64")
     halves: str | None = "float32"
     ndims: tuple[int, ...] = (1, 2, 3)
+    weighted_ndims: tuple[int, ...] | None = None
+    finite: bool = False
+    squeezes: bool = False
+    mergeable: bool = False
     selects: bool = False
     pairwise: bool = False
     refuses: tuple[str, ...] = ()
@@ -122,6 +130,11 @@ class Subject:
         positional = [given[name] for name in self.order]
         named = {self.takes[name]: x for name, x in given.items() if name not in self.order}
         return positional, named
+
+    def weighs(self, ndim: int) -> bool:
+        """Whether arrays of this rank are tried with weights."""
+        ndims = self.ndims if self.weighted_ndims is None else self.weighted_ndims
+        return "weight" in self.takes and ndim in ndims
 
     def losses(self) -> list[Loss]:
         """The losses of its claims, each once."""
@@ -211,7 +224,8 @@ def of_ours(name: str, harness: str, face: str, **description: Any) -> Subject:
     """All of :func:`criteria` by the class of this name, whose arguments are the core's."""
     claims = tuple(Claim(c, written(c, face)) for c in criteria())
     takes = {name: name for name in ("weight", "mask", "variance", "denominator")}
-    defaults: dict[str, Any] = {"takes": takes, "selects": True, "pairwise": True, "ours": True}
+    defaults: dict[str, Any] = {"takes": takes, "mergeable": True, "selects": True}
+    defaults |= {"pairwise": True, "ours": True}
     defaults["refuses"] = tuple(
         f"{face}({wrong})"
         for wrong in (

@@ -81,7 +81,7 @@ class Trial:
         """The value as the framework returns it."""
         self.record(case, mode=mode)
         f, arrays = self.function(case)
-        return self._guarded(lambda: self.harness.run(f, *arrays, mode=mode))
+        return self.guarded(lambda: self.harness.run(f, *arrays, mode=mode))
 
     def value(self, case: Case, mode: str = "eager") -> NumpyArray:
         """The value, exactly, as a NumPy array."""
@@ -89,7 +89,7 @@ class Trial:
 
     def called(self, f: Callable[..., Any], *arrays: Any) -> NumpyArray:
         """f(*arrays) as a NumPy array."""
-        return self.numpy(self._guarded(lambda: self.harness.run(f, *arrays)))
+        return self.numpy(self.guarded(lambda: self.harness.run(f, *arrays)))
 
     def numpy(self, x: Any) -> NumpyArray:
         """An array of the framework, or a number, as NumPy's."""
@@ -108,7 +108,7 @@ class Trial:
         self.record(case, "gradient", wrt=wrt, factor=factor, mode=mode)
         f, arrays = self.function(case)
         if not self.harness.autograd:
-            return self._guarded(lambda: self._closed_form(case, factor))
+            return self.guarded(lambda: self._closed_form(case, factor))
 
         def run() -> Any:
             cotangent = None
@@ -117,7 +117,7 @@ class Trial:
                 cotangent = value * 0 + factor
             return self.harness.vjp(f, *arrays, cotangent=cotangent, mode=mode)[1]
 
-        found = self._guarded(run)[("pred", "target").index(wrt)]
+        found = self.guarded(run)[("pred", "target").index(wrt)]
         if found is None:
             fail(f"the gradient to {wrt}", None, "an array")
         return found
@@ -135,9 +135,10 @@ class Trial:
 
     def feature(self, name: str, *arguments: Any) -> NumpyArray:
         """What a feature of the harness makes of a function."""
-        return self.numpy(self._guarded(lambda: self.harness.features[name](*arguments)))
+        return self.numpy(self.guarded(lambda: self.harness.features[name](*arguments)))
 
-    def _guarded(self, run: Callable[[], Any]) -> Any:
+    def guarded(self, run: Callable[[], Any]) -> Any:
+        """What run() returns; if it raises, that is the failure."""
         try:
             return run()
         except Failure:
@@ -151,7 +152,7 @@ class Trial:
         """The exception that a call raises, or None."""
         try:
             run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever a subject raises is its answer)
             return error
         return None
 
@@ -202,14 +203,15 @@ class Trial:
         loose = np.broadcast_to(False if overflows is None else overflows, expected.shape)
         for index in np.ndindex(expected.shape):
             seen = observed[index].item()
-            right = within(seen, expected[index], float(error[index]), dtype, bool(loose[index]))
-            distance = reference.ulps(seen, expected[index], dtype)
+            exact: Any = expected[index]
+            right = within(seen, exact, float(error[index]), dtype, bool(loose[index]))
+            distance = reference.ulps(seen, exact, dtype)
             if not right:
                 where = f" at {index}" if index else ""
                 off = f", {distance:.4g} ULP off" if math.isfinite(distance) else ""
-                fail(f"the {what}{where}", f"{seen!r}{off}", shown(expected[index]))
-            finite = isinstance(expected[index], Fraction) and math.isfinite(distance)
-            if finite and abs(expected[index]) > 2.0**-100:
+                fail(f"the {what}{where}", f"{seen!r}{off}", shown(exact))
+            finite = isinstance(exact, Fraction) and math.isfinite(distance)
+            if finite and abs(exact) > 2.0**-100:
                 self.ulps = max(self.ulps, distance)
 
     def value_is_right(self, case: Case, observed: NumpyArray | None = None) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from l2core.conformance.bounds import bounds
-from l2core.conformance.cases import HALVES, Case, Inputs, case, cast, fitted, kinks
+from l2core.conformance.cases import HALVES, Case, Inputs, cast, fitted, kinks, make_case
 from l2core.conformance.checks import both, check, differentiable, reduces
 from l2core.conformance.harness import Harness
 from l2core.conformance.subjects import Claim, Subject
@@ -23,7 +23,7 @@ def special_residuals(subject: Subject, claim: Claim, harness: Harness) -> Seque
     dtype = subject.dtypes[0]
     sizes = [1e-30, 1e-10, 1e-4, 0.1, 0.3, 3.0, 20.0, 89.0, 1e4, 1e19, 1e30]
     pred = [*kinks(claim.criterion.loss, dtype), *sizes, *(-x for x in sizes)]
-    return [fitted(case(pred, [0.0] * len(pred), dtype), subject, claim)]
+    return [fitted(make_case(pred, [0.0] * len(pred), dtype), subject, claim)]
 
 
 @accuracy(concerns=reduces("none"), situations=special_residuals, inputs=WILD)

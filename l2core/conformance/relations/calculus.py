@@ -10,7 +10,7 @@ import numpy as np
 
 from l2core import reference
 from l2core.conformance.bounds import CURVATURE_ROUNDINGS, residuals
-from l2core.conformance.cases import Case, Inputs, case, fitted, kinks
+from l2core.conformance.cases import Case, Inputs, fitted, kinks, make_case
 from l2core.conformance.checks import autograd, both, check, differentiable, has, plain
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.relations.semantics import given
@@ -21,10 +21,9 @@ calculus = partial(check, "calculus")
 NAN, INF = float("nan"), float("inf")
 
 
-@calculus(concerns=differentiable, inputs=Inputs(ndims=(1,), zeros=False))
+@calculus(concerns=differentiable, inputs=Inputs(zeros=False))
 def difference_quotients(trial: Trial, case: Case) -> None:
     """A difference quotient lies between the gradients at its ends, as for all convex losses."""
-    axis = trial.criterion.axis
     i = (0,) * case.pred.ndim
     step = 2.0**-4 * max(1.0, 2.0 ** math.frexp(float(case.pred[i]))[1])
     ends, values, slopes, slack = [], [], [], 0.0
@@ -48,7 +47,6 @@ def difference_quotients(trial: Trial, case: Case) -> None:
     if not min(slopes) - slack <= quotient <= max(slopes) + slack:
         where = f"between {ends[0]!r} and {ends[1]!r} the slope of the value"
         fail(where, quotient, f"between the gradients {slopes[0]!r} and {slopes[1]!r}")
-    del axis
 
 
 def _unit(trial: Trial, case: Case) -> float:
@@ -110,12 +108,12 @@ def _axes(trial: Trial, case: Case) -> tuple[int, ...]:
 
 def _bends(subject: Subject, claim: Claim) -> Case:
     pred = [0.0, 0.0625, -0.125, 0.4, -0.7, 2.0, -3.0, 30.0]
-    return fitted(case(pred, [0.0] * len(pred), subject.dtypes[0]), subject, claim)
+    return fitted(make_case(pred, [0.0] * len(pred), subject.dtypes[0]), subject, claim)
 
 
 @calculus(
     concerns=both(differentiable, plain),
-    situations=given(case([0.0, 2.0], [0.0, 2.0]), case([0.0, 1.0], [0.0, 3.0])),
+    situations=given(make_case([0.0, 2.0], [0.0, 2.0]), make_case([0.0, 1.0], [0.0, 3.0])),
     choice=True,
 )
 def zero_at_zero(trial: Trial, case: Case) -> None:
@@ -129,7 +127,7 @@ def zero_at_zero(trial: Trial, case: Case) -> None:
 
 @calculus(
     concerns=differentiable,
-    situations=given(case([1.0, 2.0], [1.0, 2.0]), case([1e-30, 0.0], [0.0, 0.0])),
+    situations=given(make_case([1.0, 2.0], [1.0, 2.0]), make_case([1e-30, 0.0], [0.0, 0.0])),
 )
 def finite_at_a_fit(trial: Trial, case: Case) -> None:
     """At a perfect fit, and very near it, the gradient is finite; a root's is 0 there."""
@@ -145,9 +143,9 @@ def _absent(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
     rubbish, numbers = [NAN, INF, 1e30, 1.0], [1.0, NAN, 0.0, 0.0]
     found = []
     if "mask" in subject.takes:
-        found.append(case(rubbish, numbers, mask=[False, False, False, True]))
+        found.append(make_case(rubbish, numbers, mask=[False, False, False, True]))
     if "weight" in subject.takes and {"sample", "element"} & {*subject.weights}:
-        found.append(case(rubbish, numbers, weight=[0.0, 0.0, 0.0, 2.0]))
+        found.append(make_case(rubbish, numbers, weight=[0.0, 0.0, 0.0, 2.0]))
     return given(*found)(subject, claim, harness)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from l2core.conformance.cases import Case, case, cast, fitted
+from l2core.conformance.cases import Case, cast, fitted, make_case
 from l2core.conformance.checks import both, differentiable, plain
 from l2core.conformance.harness import Harness
 from l2core.conformance.relations.semantics import semantics
@@ -84,10 +84,10 @@ def float64_is_kept(trial: Trial, case: Case) -> None:
 
 
 INTEGERS = (
-    case([0, 0], [20, 255], "uint8"),
-    case([-100], [100], "int8"),
-    case([2_000_000_000], [-2_000_000_000], "int32"),
-    case([True], [False], "bool"),
+    make_case([0, 0], [20, 255], "uint8"),
+    make_case([-100], [100], "int8"),
+    make_case([2_000_000_000], [-2_000_000_000], "int32"),
+    make_case([True], [False], "bool"),
 )
 
 
@@ -145,7 +145,7 @@ def _called(trial: Trial, case: Case) -> Any:
 
 @semantics(
     concerns=lambda s, c, h: s.ours and plain(s, c, h),
-    situations=lambda s, c, h: [fitted(case([1.0, 2.0], [0.0, 0.0]), s, c)],
+    situations=lambda s, c, h: [fitted(make_case([1.0, 2.0], [0.0, 0.0]), s, c)],
 )
 def bad_arrays(trial: Trial, case: Case) -> None:
     """None, strings, lists and unequal shapes raise one sentence: what was expected, what came."""

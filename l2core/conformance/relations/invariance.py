@@ -66,7 +66,8 @@ def _adds_up(subject: Subject, claim: Claim, harness: Harness) -> bool:
     c = claim.criterion
     if not whole(subject, claim, harness) or c.reduction == "sum":
         return c.reduction == "sum" and c.axis is None
-    return hasattr(claim.build(), "terms") and not isinstance(c.denominator, float)
+    mergeable = subject.mergeable and hasattr(claim.build(), "terms")
+    return mergeable and not isinstance(c.denominator, float)
 
 
 @invariance(concerns=_adds_up, inputs=Inputs(min_size=2, denominator=False))
@@ -83,7 +84,7 @@ def split(trial: Trial, case: Case) -> None:
 
 
 def _merged(trial: Trial, parts: Sequence[Case]) -> NumpyArray:
-    """The value of the added terms; the names of arguments are the core's."""
+    """The value of the added terms."""
     terms: list[Any] = []
     for part in parts:
         given = {"pred": part.pred, "target": part.target, **part.others}
@@ -92,9 +93,9 @@ def _merged(trial: Trial, parts: Sequence[Case]) -> NumpyArray:
 
         def found(*values: Any, names: tuple[str, ...] = (*arrays,), numbers: Any = numbers) -> Any:
             named = {**dict(zip(names, values, strict=True)), **numbers}
-            positional = [named.pop(name) for name in trial.subject.order]
+            positional, others = trial.subject.arguments(named)
             loss: Any = trial.claim.build()
-            return loss.terms(*positional, **named)
+            return loss.terms(*positional, **others)
 
         terms.append(trial.harness.run(found, *arrays.values()))
     return trial.numpy(sum(terms).value())
@@ -107,8 +108,9 @@ def padded(trial: Trial, case: Case, by: str) -> Case:
     """The case with four absent samples behind it, in which rubbish stands."""
 
     def longer(x: NumpyArray, more: Any) -> NumpyArray:
-        tail = np.resize(np.asarray(more, x.dtype), (x.shape[1:] or (1,))[::-1] + (len(RUBBISH),)).T
-        return np.concatenate([x, tail.reshape((len(RUBBISH), *x.shape[1:]))])
+        first = np.resize(np.asarray(more, x.dtype), len(RUBBISH))
+        tail = np.broadcast_to(first.reshape(-1, *(1 for _ in x.shape[1:])), (4, *x.shape[1:]))
+        return np.concatenate([x, tail])
 
     changes: dict[str, Any] = {
         "pred": longer(case.pred, RUBBISH),
@@ -146,13 +148,10 @@ def _pads(by: str) -> Any:
 @invariance(concerns=_pads("mask"), inputs=Inputs(weight="never", zeros=False))
 def padding(trial: Trial, case: Case) -> None:
     """Masked samples behind the others change nothing, whatever stands there."""
-    close(
-        trial,
-        case,
-        trial.value(case),
-        trial.value(padded(trial, case, "mask")),
-        "padded, the value",
-    )
+    longer = padded(trial, case, "mask")
+    divisor = trial.claim.divisor
+    if divisor is None or divisor(case) == divisor(longer):
+        close(trial, case, trial.value(case), trial.value(longer), "padded, the value")
 
 
 @invariance(concerns=both(has("layouts"), plain), inputs=Inputs(min_size=2))
@@ -205,14 +204,14 @@ def _big(subject: Subject, claim: Claim) -> Sequence[Case]:
         and c.criterion.denominator in ("weight",)
         and c.divisor is None
     ),
-    inputs=Inputs(weight="never", mask="never", denominator=False),
+    inputs=Inputs(weight="always", mask="never", denominator=False),
 )
 def repetition(trial: Trial, case: Case) -> None:
     """A sample of weight 2 counts as two samples."""
     doubled = np.resize([2.0, 1.0, 1.0], len(case.pred)).astype(case.real)
     weighted = case.but(weight=doubled)
     index = np.repeat(np.arange(len(doubled)), doubled.astype(int))
-    repeated = rows(case, index)
+    repeated = rows(case.but(weight=None), index)
     close(trial, repeated, trial.value(repeated), trial.value(weighted), "by weight, the value")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from l2core.conformance.cases import Case, case
+from l2core.conformance.cases import Case, make_case
 from l2core.conformance.checks import check
 from l2core.conformance.harness import Harness
 from l2core.conformance.relations.semantics import given
@@ -21,18 +21,18 @@ from l2core.conformance.trial import Trial, fail
 from l2core.criterion import Criterion
 
 round_trips = partial(check, "round_trips")
-SEVERAL = given(case([0.1, -2.0, 3.0], [0.0, 0.0, 0.5]))
+SEVERAL = given(make_case([0.1, -2.0, 3.0], [0.0, 0.0, 0.5]))
 
 
 def _same(trial: Trial, case: Case, trip: Callable[[Any], Any]) -> None:
     """Failure unless the callable computes the same bits after the trip."""
     loss: Any = trial.claim.build()
-    back = trial._guarded(lambda: trip(loss))
+    back = trial.guarded(lambda: trip(loss))
     before = trial.value(case)
-    trial.claim = replace(trial.claim, make=back)
-    calls = list(trial.calls)
+    claim, calls = trial.claim, list(trial.calls)
+    trial.claim = replace(claim, make=back)
     after = trial.value(case)
-    trial.calls = calls
+    trial.claim, trial.calls = claim, calls
     if not np.array_equal(before, after, equal_nan=True):
         fail("after the trip, the value", after.tolist(), before.tolist())
 

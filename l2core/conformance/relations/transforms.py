@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from l2core.conformance.cases import Case, case, fitted, kinks
+from l2core.conformance.cases import Case, fitted, kinks, make_case
 from l2core.conformance.checks import autograd, both, check, has, plain
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.relations.invariance import whole
@@ -32,7 +32,7 @@ def _representative(subject: Subject, claim: Claim, harness: Harness) -> bool:
 def _all_at_once(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
     dtype = subject.dtypes[0]
     pred = [*kinks(claim.criterion.loss, dtype), 1e-10, -1e-4, 0.3, -3.0, 20.0, 1e4, 1e15]
-    found = case(pred, [0.0] * len(pred), dtype)
+    found = make_case(pred, [0.0] * len(pred), dtype)
     n = len(pred)
     if "weight" in subject.takes and {"sample", "element"} & {*subject.weights}:
         found = found.but(weight=np.resize([1.0, 2.0, 0.5], n).astype(found.real))
@@ -51,9 +51,7 @@ def compiled(trial: Trial, case: Case) -> None:
     for mode in trial.harness.modes[1:]:
         trial.record(case, mode=mode)
         f, arrays = trial.function(case)
-        value, grads = trial._guarded(
-            lambda f=f, arrays=arrays, mode=mode: trial.harness.vjp(f, *arrays, mode=mode)
-        )
+        value, grads = trial.guarded(partial(trial.harness.vjp, f, *arrays, mode=mode))
         trial.value_is_right(case, trial.numpy(value))
         trial.gradient_is_right(case, trial.numpy(grads[0]))
 
@@ -61,12 +59,12 @@ def compiled(trial: Trial, case: Case) -> None:
 def _stacked(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
     rows = np.asarray([[0.5, -2.0, 3.0], [0.0, 1.0, -0.25], [10.0, 0.125, 0.5]])
     target = np.asarray([[0.0, 0.0, 1.0], [0.0, 3.0, 0.0], [-1.0, 0.0, 0.5]])
-    return [case(rows, target, subject.dtypes[0])]
+    return [make_case(rows, target, subject.dtypes[0])]
 
 
 def _vmaps(subject: Subject, claim: Claim, harness: Harness) -> bool:
-    reduced = claim.criterion.reduction == "none" or whole(subject, claim, harness)
-    return reduced and plain(subject, claim, harness) and 1 in subject.ndims
+    at_once = claim.criterion.reduction == "none" or whole(subject, claim, harness)
+    return at_once and plain(subject, claim, harness) and 1 in subject.ndims
 
 
 @transforms(concerns=both(autograd, has("vmap"), _vmaps), situations=_stacked)
@@ -105,7 +103,7 @@ def _rows(trial: Trial, stacked: Case) -> list[Case]:
     return [fitted(row, trial.subject, trial.claim) for row in rows]
 
 
-@transforms(concerns=both(has("jvp"), autograd, plain), situations=lambda s, c, h: [_smooth(s, c)])
+@transforms(concerns=both(has("jvp"), autograd, _vmaps), situations=lambda s, c, h: [_smooth(s, c)])
 def forward_mode(trial: Trial, case: Case) -> None:
     """In forward mode the derivative along a direction is the gradient times the direction."""
     exacts = trial.exacts(case)
@@ -132,4 +130,4 @@ def forward_mode(trial: Trial, case: Case) -> None:
 
 def _smooth(subject: Subject, claim: Claim) -> Case:
     pred = [0.25, -0.5, 2.0, -3.0, 0.75]
-    return fitted(case(pred, [0.0] * len(pred), subject.dtypes[0]), subject, claim)
+    return fitted(make_case(pred, [0.0] * len(pred), subject.dtypes[0]), subject, claim)
