@@ -261,8 +261,8 @@ class _Numpy:
 class _NumpyBackend(PlainBackend):
     """NumPy, whose usual calls take one pass."""
 
-    fused = one_pass.value
-    fused_value_and_grad = one_pass.value_and_grad
+    fused = one_pass.value  # pyright: ignore[reportAssignmentType] (self is the backend)
+    fused_value_and_grad = one_pass.value_and_grad  # pyright: ignore
 
 
 NUMPY = _NumpyBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))

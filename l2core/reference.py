@@ -253,7 +253,7 @@ def rho(name: str, parameters: Parameters, r: Residual, variance: Exact = UNIT) 
             beta = Fraction(parameters["beta"])
             return abs(r) - beta / 2 if abs(r) >= beta else r**2 / (2 * beta)
         case "LogCosh":
-            return _log_cosh(r)
+            return _log_cosh(Fraction(r))
         case "Quantile":
             return max((1 - Fraction(parameters["q"])) * r, -Fraction(parameters["q"]) * r)
         case "Expectile":
@@ -334,7 +334,7 @@ def _gaussian(parameters: Parameters, r: Exact, variance: Exact) -> Exact:
         return math.inf
     if v == 0:
         return math.nan  # -inf + inf, or -inf + 0/0
-    total = _logarithm(v) + r**2 / v
+    total = _logarithm(Fraction(v)) + r**2 / v
     if parameters["full"]:
         total += _logarithm(2 * _pi())
     return total / 2
