@@ -20,7 +20,7 @@ SOURCE = """
 #define KERNEL(name, T, ABSENT, OMEGA)                                                        \\
 double name(int64_t n, const T *p, const T *t, const T *w, const int8_t *m, T *g, T scale) {  \\
     double total = 0;                                                                         \\
-    _Pragma("omp parallel for schedule(static) reduction(+:total)")                           \\
+    _Pragma("omp parallel for schedule(static) reduction(+:total) if(n > 100000)")             \
     for (int64_t i = 0; i < n; i += 4096) {                                                   \\
         T part = 0;                                                                           \\
         int64_t end = i + 4096 < n ? i + 4096 : n;                                            \\
@@ -60,7 +60,7 @@ def library() -> ctypes.CDLL | None:
     source, built = folder / "floor.c", folder / "floor.so"
     source.write_text(SOURCE)
     flags = ["-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]
-    done = subprocess.run([compiler, *flags, "-o", built, source], capture_output=True)
+    done = subprocess.run([compiler, *flags, "-o", built, source], check=False, capture_output=True)
     return ctypes.CDLL(str(built)) if done.returncode == 0 else None
 
 
@@ -84,8 +84,13 @@ def floor(
     function.restype = ctypes.c_double
     real = ctypes.c_float if pred.dtype == np.float32 else ctypes.c_double
     function.argtypes = [ctypes.c_int64, *[ctypes.c_void_p] * 5, real]
-    arrays = [None if x is None else x.ctypes.data for x in (pred, target, weight, mask, grad)]
-    return lambda: function(pred.size, *arrays, scale)
+    arrays = pred, target, weight, mask, grad
+    places = [None if x is None else x.ctypes.data for x in arrays]
+
+    def call(_alive: object = arrays) -> float:
+        return function(pred.size, *places, scale)
+
+    return call
 
 
 def _numpy(pred, target, weight, mask, grad, scale):  # the best that NumPy can do

@@ -11,7 +11,7 @@ from rich.table import Table
 from benchmarks.bars import BARS, Bar
 from benchmarks.measure import Row
 
-console = Console()
+console = Console() if Console().is_terminal else Console(width=170)
 PLOTTED = {
     "PyTorch": ("torch", "nn.MSELoss", "built-in"),
     "NumPy": ("numpy", "by hand", "hand"),
@@ -30,11 +30,8 @@ def time(seconds: float) -> str:
 def table(rows: list[Row]) -> Table:
     """Medians, and ours over each of the others."""
     shown = Table(title="Median of a call, and ours / the other", title_justify="left")
-    for name in ("framework", "what", "variant", "dtype", "n", "allocator", "ours"):
-        shown.add_column(name, justify="right" if name in ("n", "ours") else "left")
-    for name in ("built-in", "hand", "floor"):
-        shown.add_column(name, justify="right")
-    shown.add_column("other", justify="left")
+    for name in ("call", "n", "ours", "built-in", "hand", "floor", "others"):
+        shown.add_column(name, justify="left" if name in ("call", "others") else "right")
     for row in rows:
         if "ours" not in row.seconds:
             continue
@@ -48,17 +45,10 @@ def table(rows: list[Row]) -> Table:
             if name not in ("ours", "built-in", "hand", "floor")
         ]
         more += [f"{name} +{x:.1f} B/element" for name, x in row.extra_bytes.items() if x >= 0.05]
-        shown.add_row(
-            row.framework,
-            row.what,
-            row.variant,
-            row.dtype,
-            f"{row.n:.0e}",
-            row.allocator,
-            time(row.seconds["ours"]),
-            *others,
-            "; ".join(more),
-        )
+        dtype = "" if row.dtype == "float32" else f", {row.dtype}"
+        allocator = "" if row.allocator == "default" else f", {row.allocator}"
+        call = f"{row.framework} {row.what} {row.variant}{dtype}{allocator}"
+        shown.add_row(call, f"{row.n:.0e}", time(row.seconds["ours"]), *others, "; ".join(more))
     return shown
 
 

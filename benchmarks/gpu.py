@@ -1,0 +1,318 @@
+"""Ours on a GPU, in torch and JAX: right first, then timed beside the built-ins and a copy.
+
+Right: fresh inputs each time against NumPy's float64, with freed device memory full of NaN, so that
+an element that nobody wrote shows; and nothing that waits for the device. Timed: torch by events of
+the device, JAX, which has none, by the clock over calls that are queued together. The floor is the
+traffic of the inputs and of the gradient at the speed of a copy in the same run.
+
+``python -m benchmarks.gpu``; with ``--device cpu`` the same by the clock, to try the script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+VARIANTS = ("unweighted", "weighted", "masked")
+ULP = float(np.finfo(np.float32).eps)
+
+
+@dataclass
+class Result:
+    """One comparison: medians of a call, by contender, and the floor."""
+
+    framework: str
+    device: str
+    what: str
+    variant: str
+    n: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    floor: float = 0.0
+    copy_bytes_a_second: float = 0.0
+
+
+def inputs(variant: str, n: int, seed: int) -> tuple[np.ndarray, ...]:
+    """pred, target, weight, mask; NaN and inf under the mask."""
+    rng = np.random.default_rng(seed)
+    pred, target, weight = rng.standard_normal((3, n), dtype="float32")
+    mask = rng.random(n) < 0.7
+    if variant == "masked":
+        pred[~mask], target[~mask] = np.nan, np.inf
+    return pred, target, np.abs(weight), mask
+
+
+def reference(variant: str, pred, target, weight, mask) -> tuple[float, np.ndarray]:
+    """Value and gradient in float64."""
+    factor = {"unweighted": np.ones_like(mask), "weighted": weight, "masked": mask}[variant]
+    factor = factor.astype(np.float64)
+    r = np.where(factor > 0, pred.astype(np.float64) - np.where(factor > 0, target, 0), 0)
+    total = factor.sum()
+    return (factor * r * r).sum() / total, 2 * factor * r / total
+
+
+def check(variant: str, arrays: tuple[np.ndarray, ...], value: float, grad: np.ndarray) -> None:
+    """Raise unless value and gradient are those of float64, up to float32's roundings."""
+    exact, gradient = reference(variant, *arrays)
+    n = arrays[0].size
+    # A tree over n elements and their 5 roundings; of Σω another tree; and a GPU's own blocks.
+    bound = 2 * (4 * max(1, np.log2(n)) + 10) * ULP
+    if not abs(value - exact) <= bound * abs(exact):
+        raise ValueError(f"{variant}, n={n}: expected the value {exact!r}, got {value!r}")
+    # Residual, 1/Σω, its products: 4 roundings, and the tree of Σω; r itself errs absolutely.
+    error = np.abs(grad - gradient)
+    allowed = bound * np.abs(gradient) + ULP * np.abs(gradient).max()
+    if not (error <= allowed).all():
+        worst = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
+        raise ValueError(
+            f"{variant}, n={n}: expected the gradient {gradient[worst]!r} at {worst}, "
+            f"got {grad[worst]!r}"
+        )
+    if variant == "masked" and grad[~arrays[3]].any():
+        raise ValueError(f"masked, n={n}: expected the gradient 0 where absent")
+
+
+# --- torch --------------------------------------------------------------------------------------
+
+
+def torch_contenders(variant: str) -> dict[str, Callable]:
+    """Functions of pred, target, weight and mask."""
+    import torch
+
+    import l2torch
+
+    F, ours, builtin = torch.nn.functional, l2torch.MSELoss(), torch.nn.MSELoss()
+    found = {
+        "unweighted": {
+            "ours": lambda p, t, w, m: ours(p, t),
+            "built-in": lambda p, t, w, m: builtin(p, t),
+            "hand": lambda p, t, w, m: ((p - t) ** 2).mean(),
+        },
+        "weighted": {
+            "ours": lambda p, t, w, m: ours(p, t, weight=w),
+            "built-in": lambda p, t, w, m: F.mse_loss(p, t, weight=w),
+            "hand": lambda p, t, w, m: (w * (p - t) ** 2).sum() / w.sum(),
+        },
+        "masked": {
+            "ours": lambda p, t, w, m: ours(p, t, mask=m),
+            "hand": lambda p, t, w, m: torch.where(m, p - t, 0.0).square().sum() / m.sum(),
+        },
+    }[variant]
+    compiled = {f"{name}, compiled": torch.compile(found[name]) for name in ("ours", "hand")}
+    return {**found, **compiled}
+
+
+@contextmanager
+def waiting_forbidden(device: str) -> Iterator[None]:
+    """Within it torch raises for what waits for a GPU."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        if device == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def torch_seconds(calls: dict[str, Callable], device: str, rounds: int) -> dict[str, list[float]]:
+    """Of one call each, in turn; on a GPU by events, with its cache full of something else."""
+    import torch
+
+    seen: dict[str, list[float]] = {name: [] for name in calls}
+    other = torch.empty(1 << 28, dtype=torch.int8, device=device) if device == "cuda" else None
+    for _ in range(rounds):
+        for name, call in calls.items():
+            if device != "cuda":
+                start = time.perf_counter()
+                call()
+                seen[name].append(time.perf_counter() - start)
+                continue
+            other.zero_()
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            call()
+            end.record()
+            end.synchronize()
+            seen[name].append(start.elapsed_time(end) / 1e3)
+    return seen
+
+
+def run_torch(device: str, sizes: list[int], rounds: int) -> Iterator[Result]:
+    import torch
+
+    named = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    for n in sizes:
+        for variant in VARIANTS:
+            functions = torch_contenders(variant)
+            if n != sizes[-1]:  # a compilation takes long
+                functions = {k: f for k, f in functions.items() if "compiled" not in k}
+            for seed in range(3):
+                for f in functions.values():
+                    torch_check(f, variant, inputs(variant, n, seed), device)
+            arrays = [torch.from_numpy(x).to(device) for x in inputs(variant, n, 9)]
+            for what in ("f", "f+g"):
+                calls = torch_calls(functions, what, arrays)
+                seen = torch_seconds(calls, device, rounds)
+                yield result("torch", named, what, variant, n, seen)
+
+
+def torch_check(f: Callable, variant: str, arrays: tuple[np.ndarray, ...], device: str) -> None:
+    import torch
+
+    p, t, w, m = (torch.from_numpy(x.copy()).to(device) for x in arrays)
+    p.requires_grad_()
+    f(p, t, w, m).backward()  # warm: what compiles may wait
+    p.grad = None
+    torch.full((2 * p.numel() + 1024,), torch.nan, device=device)  # freed at once
+    with waiting_forbidden(device):
+        value = f(p, t, w, m)
+        value.backward()
+    check(variant, arrays, value.item(), p.grad.cpu().numpy())
+
+
+def torch_calls(functions: dict[str, Callable], what: str, arrays: list) -> dict[str, Callable]:
+    """Of each function alone or with its gradient, and of a copy."""
+    p, *others = arrays
+    leaf, copied = p.clone().requires_grad_(), p.clone()
+
+    def both(f):
+        leaf.grad = None
+        f(leaf, *others).backward()
+
+    calls = {
+        name: (lambda f=f: f(p, *others)) if what == "f" else (lambda f=f: both(f))
+        for name, f in functions.items()
+    }
+    calls["copy"] = lambda: copied.copy_(p)
+    for call in calls.values():
+        call()
+    return calls
+
+
+# --- JAX ----------------------------------------------------------------------------------------
+
+
+def jax_contenders(variant: str) -> dict[str, Callable]:
+    import jax.numpy as jnp
+    import optax
+
+    import l2jax
+
+    ours = l2jax.Criterion()
+    return {
+        "unweighted": {
+            "ours": lambda p, t, w, m: ours(p, t),
+            "built-in": lambda p, t, w, m: optax.squared_error(p, t).mean(),
+            "hand": lambda p, t, w, m: jnp.mean((p - t) ** 2),
+        },
+        "weighted": {
+            "ours": lambda p, t, w, m: ours(p, t, weight=w),
+            "hand": lambda p, t, w, m: (w * (p - t) ** 2).sum() / w.sum(),
+        },
+        "masked": {
+            "ours": lambda p, t, w, m: ours(p, t, mask=m),
+            "hand": lambda p, t, w, m: (jnp.where(m, p - t, 0) ** 2).sum() / m.sum(),
+        },
+    }[variant]
+
+
+def run_jax(device: str, sizes: list[int], rounds: int, queued: int = 10) -> Iterator[Result]:
+    import jax
+
+    place = jax.devices("gpu" if device == "cuda" else "cpu")[0]
+    for n in sizes:
+        for variant in VARIANTS:
+            functions = jax_contenders(variant)
+            for seed in range(3):
+                arrays = inputs(variant, n, seed)
+                given = [jax.device_put(x, place) for x in arrays]
+                for f in functions.values():
+                    value, grad = jax.jit(jax.value_and_grad(f))(*given)
+                    check(variant, arrays, float(value), np.asarray(grad))
+            given = [jax.device_put(x, place) for x in inputs(variant, n, 9)]
+            for what in ("f", "f+g"):
+                calls = {
+                    name: jax.jit(f if what == "f" else jax.value_and_grad(f))
+                    for name, f in functions.items()
+                }
+                calls["copy"] = jax.jit(lambda p, *_: p.copy())
+                seen: dict[str, list[float]] = {name: [] for name in calls}
+                for i in range(rounds + 1):
+                    for name, call in calls.items():
+                        start = time.perf_counter()
+                        jax.block_until_ready([call(*given) for _ in range(queued)])
+                        if i:  # the first one compiles
+                            seen[name].append((time.perf_counter() - start) / queued)
+                yield result("jax", place.device_kind, what, variant, n, seen)
+
+
+# --- the report ---------------------------------------------------------------------------------
+
+
+def result(framework, device, what, variant, n, seen) -> Result:
+    """Medians, and the floor: the traffic of inputs and gradient at the speed of the copy."""
+    seconds = {name: statistics.median(x) for name, x in seen.items()}
+    speed = 8 * n / seconds.pop("copy")
+    traffic = 8 + {"unweighted": 0, "weighted": 4, "masked": 1}[variant] + 4 * (what == "f+g")
+    return Result(framework, device, what, variant, n, seconds, traffic * n / speed, speed)
+
+
+def table(results: list[Result]) -> Table:
+    shown = Table(title="Median of a call in µs; (ours / it)", title_justify="left")
+    names = list(dict.fromkeys(name for r in results for name in r.seconds))
+    for name in ("framework", "call", "n", "copy GB/s", "floor", *names):
+        shown.add_column(name, justify="left" if name in ("framework", "call") else "right")
+    for r in results:
+        ours = r.seconds["ours"]
+        cells = [
+            f"{1e6 * r.seconds[name]:.4g} ({ours / r.seconds[name]:.2f})"
+            if name in r.seconds
+            else ""
+            for name in names
+        ]
+        speed = f"{r.copy_bytes_a_second / 1e9:.0f}"
+        floor = f"{1e6 * r.floor:.4g} ({ours / r.floor:.2f})"
+        shown.add_row(r.framework, f"{r.what} {r.variant}", f"{r.n:.0e}", speed, floor, *cells)
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument(
+        "--frameworks", nargs="+", choices=("torch", "jax"), default=["torch", "jax"]
+    )
+    parser.add_argument("--sizes", nargs="+", type=float, default=[1e4, 1e6, 1e7, 1e8])
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    runs = {"torch": run_torch, "jax": run_jax}
+    console, results = Console(width=150), []
+    for name in arguments.frameworks:
+        for found in runs[name](
+            arguments.device, [int(n) for n in arguments.sizes], arguments.rounds
+        ):
+            results.append(found)
+            console.print(f"{found.framework} {found.what} {found.variant} n={found.n:.0e}: right")
+    versions = {name: version(name) for name in ("l2core", *arguments.frameworks)}
+    console.print(table(results))
+    console.print(f"Devices: {sorted({r.device for r in results})}, {versions}")
+    if arguments.json:
+        rows = [asdict(r) for r in results]
+        arguments.json.write_text(json.dumps({"versions": versions, "results": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
