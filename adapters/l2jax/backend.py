@@ -52,8 +52,9 @@ class JaxBackend:
     def rho(self, loss: Loss, r: Array) -> Array:
         return _rho(loss, r)
 
-    def length(self, x: Array, axis: int) -> int:
-        return x.shape[axis]
+    def length(self, x: Array, axis: int) -> int | Array:
+        n = x.shape[axis]
+        return n if isinstance(n, int) else jnp.asarray(n)  # a symbol, in jax.export
 
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
         return jnp.asarray(value, dtype)

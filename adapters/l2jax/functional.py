@@ -35,9 +35,15 @@ class _Optax(Criterion):
 
 def _elementwise(loss: Loss, predictions: Array, targets: Array | None) -> Array:
     criterion = _Optax(loss, "none")
+    predictions = _argument(predictions, "predictions")
     if targets is None:
-        return cast(Array, _alone(criterion, as_array(predictions, "predictions")))
-    return criterion(predictions, targets)
+        return cast(Array, _alone(criterion, predictions))
+    return criterion(predictions, _argument(targets, "targets"))
+
+
+def _argument(x: Array, name: str) -> Array:
+    """x as optax takes it: a number too."""
+    return jnp.asarray(x) if isinstance(x, int | float) else cast(Array, as_array(x, name))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -75,7 +81,7 @@ def huber_loss(
     """
     if not isinstance(delta, Array):
         return _elementwise(Huber(delta), predictions, targets)
-    predictions = as_array(predictions, "predictions")
+    predictions = _argument(predictions, "predictions")
     if delta.shape not in ((), predictions.shape):
         raise ValueError(
             f"delta: expected shape () or that of predictions, {predictions.shape}, "
@@ -83,7 +89,7 @@ def huber_loss(
         )
     if targets is None:
         targets = jnp.zeros_like(predictions)
-    return cast(Array, _huber(predictions, as_array(targets, "targets"), delta))
+    return cast(Array, _huber(predictions, _argument(targets, "targets"), delta))
 
 
 def log_cosh(predictions: Array, targets: Array | None = None) -> Array:

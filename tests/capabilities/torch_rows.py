@@ -6,7 +6,6 @@ PyTorch has no such loss or argument, its side is what people write instead.
 
 import copy
 import io
-import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, hessian, jacfwd, jvp, vmap
 
 import l2torch
+from capability import Capabilities, raises
 
 F = nn.functional
 EAGER = {"fullgraph": True, "backend": "aot_eager"}
@@ -59,15 +59,7 @@ BUILT_IN = SimpleNamespace(
     reduction=lambda name: nn.MSELoss(reduction=name),
 )
 
-CAPABILITIES: dict[str, Callable[[SimpleNamespace], bool]] = {}
-
-
-def capability(name: str) -> Callable[[Callable], Callable]:
-    def add(function: Callable) -> Callable:
-        CAPABILITIES[name] = function
-        return function
-
-    return add
+capability = Capabilities()
 
 
 def _pair(n: int = 6, **options) -> tuple[Tensor, Tensor]:
@@ -88,14 +80,6 @@ def _same(f: Callable, g: Callable, *args: Tensor) -> bool:
 def _gradient(f: Callable, *args: Tensor) -> Tensor:
     leaf = args[0].clone().requires_grad_()
     return torch.autograd.grad(f(leaf, *args[1:]), leaf)[0]
-
-
-def _raises(f: Callable, *args) -> bool:
-    try:
-        f(*args)
-    except (RuntimeError, TypeError, ValueError):
-        return True
-    return False
 
 
 # --- derivatives ------------------------------------------------------------------------------
@@ -189,6 +173,7 @@ def _(side):
 def _(side):
     from torch._dynamo.testing import CompileCounterWithBackend
 
+    torch._dynamo.reset()  # what was compiled before does not count
     counter = CompileCounterWithBackend("aot_eager")
     f = torch.compile(side.huber, fullgraph=True, dynamic=True, backend=counter)
     return all(_same(f, side.huber, *_pair(n)) for n in (2, 4, 6)) and counter.frame_count <= 2
@@ -283,7 +268,7 @@ def _(side):
 
 @capability("unequal shapes, (3,) and (3, 1), raise")
 def _(side):
-    return all(_raises(f, torch.zeros(3), torch.zeros(3, 1)) for f in _basic(side))
+    return all(raises(f, torch.zeros(3), torch.zeros(3, 1)) for f in _basic(side))
 
 
 @capability("what has weight 0 has no part, be it NaN")
@@ -326,7 +311,7 @@ def _(side):
 
 @capability("a misspelt reduction raises where it is written")
 def _(side):
-    return _raises(side.reduction, "Mean")
+    return raises(side.reduction, "Mean")
 
 
 # --- modules ----------------------------------------------------------------------------------
@@ -355,23 +340,6 @@ def _(side):
     return p.grad.is_contiguous(memory_format=torch.channels_last)
 
 
-def holds(check: Callable[[SimpleNamespace], bool], side: SimpleNamespace) -> bool:
-    torch._dynamo.reset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return bool(check(side))
-        except Exception:  # noqa: BLE001 (in whatever way it fails, it does not hold)
-            return False
-
-
 def rows() -> list[tuple[str, bool, bool]]:
     """(capability, whether it holds for l2torch, whether for the built-in losses)."""
-    return [
-        (name, holds(check, OURS), holds(check, BUILT_IN)) for name, check in CAPABILITIES.items()
-    ]
-
-
-if __name__ == "__main__":
-    for name, ours, theirs in rows():
-        print(f"{'yes' if ours else 'NO':5}{'yes' if theirs else 'no':5}{name}")
+    return capability.rows(OURS, BUILT_IN)

@@ -179,6 +179,14 @@ def test_dtypes_with_and_without_64_bits(dtype, off, on):
         assert value == 0.5
 
 
+def test_numbers_stand_for_scalars_where_optax_takes_them():
+    assert l2jax.squared_error(3, 1.0) == 4
+    assert jax.grad(l2jax.log_cosh)(0.0) == 0
+    assert l2jax.huber_loss(3.0, 1, jnp.asarray(1.0)) == 1.5
+    with pytest.raises(ValueError, match="predictions and targets: expected equal shapes"):
+        l2jax.l2_loss(jnp.ones(3), 0.0)
+
+
 def test_wide_integers_do_not_wrap_around():
     big = np.array([2**40, 0], "int64")
     assert l2jax.Criterion(l2core.AbsoluteError(), "sum")(big, np.zeros_like(big)) == 2.0**40

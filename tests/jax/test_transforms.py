@@ -118,6 +118,22 @@ def test_vmap_over_weights_only(data):
     close(f(weights), expected)
 
 
+@pytest.mark.parametrize("denominator", ["weight", "count", "batch"])
+def test_export_with_symbolic_lengths(data, denominator):
+    """One program for every number of rows, its gradient included."""
+    criterion = l2jax.Criterion(l2core.Huber(0.5), denominator=denominator)
+    shapes = jax.export.symbolic_args_specs((data.pred, data.target), "b, d")
+    program = jax.export.export(jax.jit(jax.value_and_grad(criterion)))(*shapes)
+    for rows in (4, 1):
+        arrays = data.pred[:rows], data.target[:rows]
+        expected, gradient = l2core.Criterion(
+            l2core.Huber(0.5), denominator=denominator
+        ).value_and_grad(*arrays)
+        value, grad = program.call(*arrays)
+        close(value, expected)
+        close(grad, gradient)
+
+
 def test_scan_adds_terms_up(data):
     criterion = l2jax.Criterion(l2core.Huber(0.5), "root_mean")
 
