@@ -33,11 +33,6 @@ SKIPPED = "Keras documents masked steps as skipped"
 SAME = "its documentation gives both arrays the shape [batch_size, d0, .. dN]"
 
 
-def environments() -> list[dict[str, str]]:
-    """Keras's backend is chosen when it is imported: a process for each."""
-    return [{"KERAS_BACKEND": name} for name in ("tensorflow", "jax", "torch")]
-
-
 def tensorflow_subjects() -> list[Subject]:
     """The core on TensorFlow's own tensors."""
     return [of_ours("l2core on tensorflow", "tensorflow", "l2core.Criterion")]

@@ -16,7 +16,6 @@ from l2core.conformance.processes import Selection, everything, units
 from l2core.conformance.report import Run, finished, markdown, table
 from l2core.conformance.runner import CONVENTION, FAILED, STALE, WRONG, Options
 
-
 WIDE = 150
 """Columns from which on the names of relations are written out."""
 

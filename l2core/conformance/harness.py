@@ -264,4 +264,4 @@ def harness(name: str) -> Harness:
 def installed(group: str) -> list[EntryPoint]:
     """The entry points of a group whose framework, by which they are named, is installed."""
     points = sorted(entry_points(group=group), key=lambda point: point.name)
-    return [point for point in points if find_spec(point.name) is not None]
+    return [point for point in points if find_spec(point.name.partition(".")[0]) is not None]

@@ -18,6 +18,7 @@ def sklearn_subjects() -> list[Subject]:
         "ndims": (1, 2),
         "halves": "same",
         "finite": True,
+        "squeezes": True,
         "differentiable": False,
         "builtin": True,
         "conventions": {

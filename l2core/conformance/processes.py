@@ -25,10 +25,6 @@ from l2core.conformance.measure import Measurement, exact_means, measure
 from l2core.conformance.runner import Options, Outcome, run
 from l2core.conformance.subjects import Subject, dotted_names, providers
 
-ENVIRONMENTS = "l2core.conformance.environments"
-"""Entry points of this group give, for the provider of their name, a function that returns the
-environments in each of which its subjects are to be run, as dicts of environment variables."""
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -60,16 +56,28 @@ def _fits(pattern: str | None, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Unit:
-    """What one process runs: the subjects of a provider (or ``module:attribute``), somewhere."""
+    """What one process runs: the subjects of a provider, or those that ``module:attribute`` names.
+
+    A provider is called as its entry point: ``torch``, or ``keras.KERAS_BACKEND.jax``.
+    """
 
     provider: str
-    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def library(self) -> str:
+        """The framework or library."""
+        return self.provider.partition(".")[0]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables to be set before the library is imported."""
+        parts = self.provider.split(".")
+        return {parts[1]: parts[2]} if len(parts) == 3 and ":" not in self.provider else {}
 
     @property
     def name(self) -> str:
         """For the progress bar."""
-        values = [value for _, value in self.environment]
-        return " on ".join([self.provider, *values])
+        return " on ".join([self.library, *self.environment.values()])
 
 
 @dataclass
@@ -92,34 +100,26 @@ class Found:
 
 
 def units(selection: Selection) -> list[Unit]:
-    """One for each provider and environment, those that take longest first."""
+    """One for each provider, those that take longest first."""
     if selection.subject is not None and ":" in selection.subject:
         return [Unit(selection.subject)]
-    environments = {point.name: point.load for point in installed(ENVIRONMENTS)}
-    found = []
-    for name in providers():
-        if selection.backend is not None and not _drives(name, selection.backend):
-            continue
-        each = environments[name]()() if name in environments else [{}]
-        found += [Unit(name, tuple(e.items())) for e in each]
-    return sorted(found, key=lambda unit: unit.provider == NUMPY or not _is_backend(unit.provider))
-
-
-def _is_backend(provider: str) -> bool:
-    return provider in [point.name for point in installed(HARNESSES)]
-
-
-def _drives(provider: str, backend: str) -> bool:
-    """Whether a provider has subjects on a backend of this name; NumPy's is any other's."""
     families = [point.name for point in installed(HARNESSES)]
-    family = next((f for f in families if backend.startswith(f)), NUMPY)
-    return provider == family or (family == NUMPY and provider not in families)
+    found = [Unit(name) for name in providers()]
+    if selection.backend is not None:
+        family = next((f for f in families if selection.backend.startswith(f)), NUMPY)
+        found = [
+            u for u in found if (u.library if u.library in families else NUMPY) == family
+        ]  # a library that is no backend computes with NumPy
+    return sorted(found, key=lambda unit: unit.library not in families)
 
 
 def load(provider: str) -> list[Subject]:
     """The subjects of a provider, or those that ``module:attribute`` names."""
     if ":" not in provider:
-        return providers()[provider]()
+        try:
+            return providers()[provider]()
+        except ModuleNotFoundError:
+            return []  # the library is there, what it is to run on in this process is not
     module, _, attribute = provider.partition(":")
     found = getattr(import_module(module), attribute)
     return [found] if isinstance(found, Subject) else list(found)

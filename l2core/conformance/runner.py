@@ -176,6 +176,7 @@ class Attempts:
         settings = hypothesis.settings(
             max_examples=number,
             database=None,
+            derandomize=False,
             deadline=None,
             report_multiple_bugs=False,
             suppress_health_check=list(hypothesis.HealthCheck),

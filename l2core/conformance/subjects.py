@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from l2core.conformance.cases import Case
 
 GROUP = "l2core.conformance.subjects"
-"""Entry points of this group, named as a framework or library, give a function that returns its
-subjects."""
+"""Entry points of this group give a function that returns subjects. They are named as a framework or
+library, ``torch``, or as one with an environment variable to be set before it is imported,
+``keras.KERAS_BACKEND.jax``."""
 
 WEIGHTS = ("scalar", "sample", "output", "element")
 """The shapes of weights: a number, (N,), (1, D) and that of the prediction."""
