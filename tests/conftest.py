@@ -23,6 +23,9 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 def pytest_configure(config):
     config.addinivalue_line(
+        "markers", "once(yes=True): JAX without 64-bit types alone, where those add nothing"
+    )
+    config.addinivalue_line(
         "markers", "modes(*names): run the test in these modes alone; without it in all but compile"
     )
 
@@ -33,13 +36,18 @@ def pytest_generate_tests(metafunc):
         return
     from subjects import harnesses
 
+    once = metafunc.definition.get_closest_marker("once")
+    chosen = harnesses()
+    if once and once.args != (False,):
+        chosen = [h for h in chosen if not h.name.endswith("-x64")]
+
     if "mode" not in metafunc.fixturenames:
-        metafunc.parametrize("harness", harnesses(), ids=lambda h: h.name, indirect=True)
+        metafunc.parametrize("harness", chosen, ids=lambda h: h.name, indirect=True)
         return
     marker = metafunc.definition.get_closest_marker("modes")
     # torch.compile takes seconds a function: only where a test asks for it.
     wanted = marker.args if marker else ("eager", "jit", "function", "xla")
-    pairs = [(h, mode) for h in harnesses() for mode in h.modes if mode in wanted]
+    pairs = [(h, mode) for h in chosen for mode in h.modes if mode in wanted]
     metafunc.parametrize(
         ("harness", "mode"),
         pairs,

@@ -1,15 +1,18 @@
 """Gradients of a mean squared error have the same bits everywhere; values are within the bound."""
 
 from functools import cache
+from itertools import product
 from math import isqrt
 
 import numpy as np
 import pytest
 
 from l2core import Criterion, HalfSquaredError, SquaredError, reference
-from subjects import harnesses
+from subjects import float_dtypes, harnesses
 
-SIZES = [1, 2, 7, 1001, 100_000]
+SIZES = [1, 2, 7, 1001, 10_007, 100_000]
+EXACT = 10_007
+"""Up to here values are held against the oracle, which takes 30 µs an element."""
 
 
 @cache
@@ -40,30 +43,27 @@ def height(n):
 
 
 def sizes(mode):
-    """Each size is a program of its own: compiled ones get three."""
-    return SIZES if mode == "eager" else [7, 100_000]
+    """Each size is a program of its own: compiled ones get two."""
+    return SIZES if mode == "eager" else [1001, 100_000]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gradients_have_the_same_bits_and_values_are_close(harness, mode, dtype):
-    if dtype not in harness.dtypes:
-        return
-    for n in sizes(mode):
+def test_gradients_have_the_same_bits_and_values_are_close(harness, mode):
+    for dtype, n in product(float_dtypes(harness), sizes(mode)):
         pred, target = (harness.array(x, dtype) for x in data(n, dtype))
         value, gradient = harness.value_and_grad(Criterion(), pred, target, mode=mode)
         assert harness.numpy(gradient).tobytes() == longhand(n, dtype).tobytes(), n
-        off = reference.ulps(harness.numpy(value).item(), exact_value(n, dtype), dtype)
-        assert off <= height(n) + 5, n
+        if n <= EXACT:
+            off = reference.ulps(harness.numpy(value).item(), exact_value(n, dtype), dtype)
+            assert off <= height(n) + 5, n
 
 
 @pytest.mark.modes("compile")
 def test_gradients_have_the_same_bits_compiled(harness, mode):
-    for n in (1001,):
-        pred, target = (harness.array(x, "float32") for x in data(n, "float32"))
-        value, gradient = harness.value_and_grad(Criterion(), pred, target, mode=mode)
-        assert harness.numpy(gradient).tobytes() == longhand(n, "float32").tobytes()
-        off = reference.ulps(harness.numpy(value).item(), exact_value(n, "float32"), "float32")
-        assert off <= height(n) + 5
+    pred, target = (harness.array(x, "float32") for x in data(1001, "float32"))
+    value, gradient = harness.value_and_grad(Criterion(), pred, target, mode=mode)
+    assert harness.numpy(gradient).tobytes() == longhand(1001, "float32").tobytes()
+    off = reference.ulps(harness.numpy(value).item(), exact_value(1001, "float32"), "float32")
+    assert off <= height(1001) + 5
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

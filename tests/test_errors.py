@@ -8,6 +8,8 @@ import pytest
 from l2core import Criterion, GaussianNLL, Huber, SquaredError
 from subjects import harnesses
 
+pytestmark = pytest.mark.once
+
 NAMES = {"pred": {"pred", "input", "y_pred"}, "target": {"target", "y_true"}}
 NAMES |= {"weight": {"weight", "sample_weight"}, "axis": {"axis"}, "mask": {"mask"}}
 NAMES |= {"variance": {"variance"}, "denominator": {"denominator"}}

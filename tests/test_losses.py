@@ -23,7 +23,7 @@ from l2core import (
     reference,
 )
 from l2core.backend import backend_of
-from subjects import DEFAULT_LOSSES, EVERY_LOSS, ONE_OF_EACH
+from subjects import DEFAULT_LOSSES, EVERY_LOSS, ONE_OF_EACH, float_dtypes
 
 ULPS = 8
 """What a loss promises at one exact residual: no more units in the last place than this.
@@ -69,10 +69,6 @@ def arguments(harness, loss, dtype):
     return pred, harness.array(np.zeros(points(dtype).shape), dtype), more
 
 
-def float_dtypes(harness):
-    return [name for name in ("float32", "float64") if name in harness.dtypes]
-
-
 @by_loss
 def test_rho_and_psi(harness, loss):
     for dtype in float_dtypes(harness):
@@ -110,6 +106,7 @@ def test_log_cosh_compiled(harness, mode):
         assert_within(harness.numpy(gradient), psi, dtype, harness.flushes)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("loss", [AbsoluteError(), SmoothL1(0.0), Quantile(0.7)], ids=repr)
 def test_subgradient_at_a_kink_is_zero(harness, loss):
     zero = harness.array(np.array([0.0, -0.0]), "float32")
@@ -118,6 +115,7 @@ def test_subgradient_at_a_kink_is_zero(harness, loss):
     assert harness.numpy(gradient).tolist() == [0, 0]
 
 
+@pytest.mark.once
 @by_loss
 def test_nan_gives_nan(harness, loss):
     pred = harness.array([math.nan, 1.0], "float32")
@@ -131,6 +129,7 @@ def test_nan_gives_nan(harness, loss):
 # --- what a loss means --------------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("q", [0.1, 0.5, 0.7])
 def test_quantile_has_the_sign_of_scikit_learn(harness, q):
     target, pred = np.array([1.0, 2.0, 3.0, 9.0]), np.array([4.0, 1.5, 3.0, 1.0])
@@ -249,6 +248,7 @@ def test_an_unfinished_loss_says_what_it_lacks():
             f(np.zeros(2), np)
 
 
+@pytest.mark.once
 def test_a_variance_below_eps_gets_no_gradient(harness):
     """Beyond rho of the residual: the gradient to the variance is ½(1/v - r²/v²), or 0 below eps."""
     if not harness.autograd:

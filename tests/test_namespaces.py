@@ -9,6 +9,8 @@ from l2core.backend import backend_of
 from semantics import KEPT, PRED, TARGET
 from subjects import ONE_OF_EACH
 
+pytestmark = pytest.mark.once
+
 CHUNKS = (2, 3)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from l2core import LOSSES, Criterion, Loss
 
+pytestmark = pytest.mark.once
+
 R = np.array([-3.0, -0.5, 0.0, 0.25, 2.0, 1.0])
 TARGET = np.array([0.5, 0.0, 1.0, -1.0, 0.0, np.nan])
 MASK = np.array([True] * 5 + [False])
