@@ -135,7 +135,6 @@ def _metrics() -> list[Subject]:
             **own,
             dtypes=("float32",),
             differentiable=False,
-            conventions={"semantics/float64-is-kept": "its state is float32 until set_dtype"},
         ),
         Subject(
             "torchmetrics log_cosh_error",

@@ -28,8 +28,13 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add("--backend", help="only this backend, e.g. torch, or keras-jax")
     add("--ours", action="store_true", help="leave out the frameworks' own losses")
     add("--seed", type=int, default=0, help="where the draw of inputs begins (0)")
-    add("--cases", type=int, help="inputs drawn for each check and loss (6; with --quick 2)")
-    add("--quick", action="store_true", help="fewer inputs, and no check that compiles")
+    add("--cases", type=int, help="inputs drawn for each check and loss (6; with --quick 1)")
+    add(
+        "--quick",
+        action="store_true",
+        help="ours alone unless asked for by name, each library in one environment, one callable "
+        "and few inputs a check, and no check that compiles",
+    )
     add("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time (all cores)")
     add("--json", type=Path, help="write everything to this file")
     add("--html", type=Path, help="write a page for people to this file")
@@ -55,11 +60,14 @@ def execute(given: argparse.Namespace) -> int:
             console.print(f"[bold]{check.name}[/]  {check.law}", highlight=False)
         return 0
     sys.path.insert(0, "")  # where module:attribute is looked for first
-    selection = Selection(given.subject, given.check, given.backend, given.ours)
-    options = Options(given.cases or (2 if given.quick else 6), given.seed, not given.quick)
+    unnamed = given.quick and given.subject is None and given.backend is None
+    ours = given.ours or unnamed
+    selection = Selection(given.subject, given.check, given.backend, ours, once=unnamed)
+    options = Options(given.cases or (1 if given.quick else 6), given.seed, given.quick)
     start = time.monotonic()
     with _Progress(console, selection) as progress:
-        found = everything(selection, options, max(1, given.jobs), progress.tell)
+        jobs, measured = max(1, given.jobs), bool(given.html) or not given.quick
+        found = everything(selection, options, jobs, progress.tell, measured)
     how = {"cases": options.cases, "seed": options.seed, "quick": given.quick}
     run = finished(found, how, time.monotonic() - start)
     _write(run, given)

@@ -34,13 +34,16 @@ class Selection:
     check: str | None = None
     backend: str | None = None
     ours: bool = False
+    once: bool = False  # each library in one environment, with its first harness alone
 
     def subjects(self, found: list[Subject]) -> list[Subject]:
         """Those of the wanted name and backend."""
+        harness = found[0].harness if found else ""
         return [
             s
             for s in found
-            if _fits(self.subject, s.name)
+            if not (self.once and s.harness != harness)
+            and _fits(self.subject, s.name)
             and (self.backend is None or s.harness.startswith(self.backend))
             and (s.ours or not self.ours)
         ]
@@ -110,6 +113,9 @@ def units(selection: Selection) -> list[Unit]:
         found = [
             u for u in found if (u.library if u.library in families else NUMPY) == family
         ]  # a library that is no backend computes with NumPy
+    if selection.once:
+        found.sort(key=lambda unit: unit.environment.items() <= os.environ.items())
+        found = list({unit.library: unit for unit in found}.values())
     return sorted(found, key=lambda unit: unit.library not in families)
 
 
@@ -135,7 +141,7 @@ def everything(
     """Run all units, ``jobs`` at a time; ``progress(unit, done, total)`` is told how far they are."""
     found = Found()
     context = get_context("spawn")  # a fresh interpreter, in which no framework is loaded yet
-    largest = 100_000 if options.slow else 1000
+    largest = 1000 if options.quick else 100_000
     exact = exact_means(largest) if measured else {}
     with context.Manager() as manager:
         queue = manager.Queue()
@@ -234,4 +240,4 @@ def machine() -> dict[str, str]:
 def number_of_checks(options: Options, selection: Selection) -> int:
     """How many checks a run consists of."""
     wanted = [c for c in checks().values() if selection.wants(c.name)]
-    return sum(1 for c in wanted if options.slow or not c.slow)
+    return sum(1 for c in wanted if not (options.quick and c.slow))

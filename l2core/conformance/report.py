@@ -28,8 +28,8 @@ class Run:
     seconds: float
 
     def rows(self) -> list[dict[str, Any]]:
-        """The subjects: ours first."""
-        return sorted(self.found.subjects, key=lambda s: not s["ours"])
+        """The subjects: ours first, by name."""
+        return sorted(self.found.subjects, key=lambda s: (not s["ours"], s["name"].lower()))
 
     def of(self, subject: str, relation: str | None = None) -> list[Outcome]:
         """The outcomes of a subject, in one relation or all."""
