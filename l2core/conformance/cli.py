@@ -66,7 +66,7 @@ def execute(given: argparse.Namespace) -> int:
     options = Options(given.cases or (1 if given.quick else 6), given.seed, given.quick)
     start = time.monotonic()
     with _Progress(console, selection) as progress:
-        jobs, measured = max(1, given.jobs), bool(given.html) or not given.quick
+        jobs, measured = max(1, given.jobs), bool(given.html) or not (given.quick or given.check)
         found = everything(selection, options, jobs, progress.tell, measured)
     how = {"cases": options.cases, "seed": options.seed, "quick": given.quick}
     run = finished(found, how, time.monotonic() - start)

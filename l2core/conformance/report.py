@@ -116,12 +116,30 @@ def table(run: Run, letters: int | None = None) -> Any:
 
 
 def markdown(run: Run) -> str:
-    """The same for a README."""
+    """The same for a README: two tables to unfold, ours and the frameworks' own."""
     relations = run.relations()
     head = ["subject", *(r.replace("_", " ") for r in relations), "worst ULP"]
-    lines = [head, ["---", *("--:" for _ in head[1:])]]
-    for row in run.rows():
-        cells = [cell(run.of(row["name"], relation)) for relation in relations]
-        name = f"**{row['name']}**" if row["ours"] else row["name"]
-        lines.append([name, *cells, worst(run.of(row["name"]))])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    parts = []
+    for ours, who in ((True, "Ours"), (False, "The frameworks' own")):
+        rows = [row["name"] for row in run.rows() if row["ours"] == ours]
+        outcomes = [o for name in rows for o in run.of(name)]
+        if not outcomes:
+            continue
+        lines = [head, ["---", *("--:" for _ in head[1:])]]
+        for name in rows:
+            cells = [cell(run.of(name, relation)) for relation in relations]
+            lines.append([name, *cells, worst(run.of(name))])
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        summary = (
+            f"{who}: {len(rows)} implementations, {len(outcomes)} checks, {_counted(outcomes)}"
+        )
+        parts.append(f"<details><summary>{summary}</summary>\n\n{table}\n\n</details>\n")
+    return "\n".join(parts)
+
+
+def _counted(outcomes: list[Outcome]) -> str:
+    """``all pass``, or how many did not."""
+    count = Counter(o.verdict for o in outcomes)
+    texts = {CONVENTION: "differ by convention", WRONG: "fail", FAILED: "fail", STALE: "are stale"}
+    said = [f"{count[verdict]} {text}" for verdict, text in texts.items() if count[verdict]]
+    return ", ".join(said) or "all pass"

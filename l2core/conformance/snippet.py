@@ -85,6 +85,8 @@ def _call(trial: Trial, call: Call) -> list[str]:
         dtype = case.dtype if name in ("pred", "target") else None
         code = case.code if name == "pred" and case.code else None
         lines.append(f"{name} = {_array(trial, x, dtype, code)}")
+    if call.note:
+        lines.append(f"# {call.note}")
     positional, named = trial.subject.arguments({name: name for name in given})
     arguments = ", ".join([*positional, *(f"{k}={v}" for k, v in named.items())])
     expression = f"loss({arguments})"

@@ -41,6 +41,7 @@ class Call:
     mode: str = "eager"
     wrt: str = "pred"
     factor: float | None = None  # times which the value stood before its gradient was taken
+    note: str = ""  # what the code does not show
 
 
 class Trial:

@@ -158,7 +158,7 @@ def padding(trial: Trial, case: Case) -> None:
 def layout(trial: Trial, case: Case) -> None:
     """How arrays lie in memory does not matter: value within its bound, gradient bit for bit."""
     straight = trial.value(case)
-    trial.record(case)
+    trial.record(case, note="here pred and target are views that are not contiguous")
     f, arrays = trial.function(case)
     preds, targets = (trial.harness.features["layouts"](x) for x in (case.pred, case.target))
     for pred, target in zip(preds, targets, strict=True):
