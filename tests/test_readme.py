@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from l2core import LOSSES
+from readme_table import cells
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +64,15 @@ def test_every_loss_has_a_whole_row(name):
     (row,) = [row for row in rows("The losses") if row[0].startswith(f"`{name}(")]
     assert len(row) == 5
     assert all(row)
+
+
+@pytest.mark.parametrize("framework", ["PyTorch", "JAX", "Keras"])
+def test_capabilities_are_counted(framework):
+    """Each cell is held by the framework's own tests of capabilities."""
+    sides = zip(*cells(framework).values(), strict=True)
+    summary = re.search(rf"<summary>{framework}: (.*)</summary>", README)[1]
+    for ours_or_theirs, column in zip(summary.split(", "), sides, strict=True):
+        assert ours_or_theirs.endswith(f" {column.count('yes')} of {len(column)}")
 
 
 def test_the_demonstration_runs_with_another_loss(tmp_path):

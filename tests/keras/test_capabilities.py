@@ -1,9 +1,13 @@
-"""Every row of the table of capabilities holds for l2keras, on each backend."""
+"""What the README's table says of l2keras and of Keras's losses is so, on each backend."""
 
+import keras
 import pytest
 
 import keras_rows
 from capability import holds
+from readme_table import cells, says
+
+TABLE = cells("Keras")
 
 
 @pytest.mark.parametrize("name", keras_rows.capability)
@@ -11,6 +15,17 @@ from capability import holds
 def test_ours_has_it(name):
     """Called directly, so that a failure shows its traceback."""
     assert keras_rows.capability[name](keras_rows.OURS)
+
+
+def test_the_readme_has_every_row():
+    assert list(TABLE) == list(keras_rows.capability)
+    assert {ours for ours, _ in TABLE.values()} == {"yes"}
+
+
+@pytest.mark.parametrize("name", keras_rows.capability)
+def test_the_built_in_losses_are_as_the_readme_says(name):
+    tried = holds(keras_rows.capability[name], keras_rows.BUILT_IN)
+    assert tried == says(TABLE[name][1], keras.backend.backend())
 
 
 def test_the_built_in_losses_lack_some_and_have_some():
