@@ -174,7 +174,7 @@ def test_halves_are_computed_in_float32(loss, dtype):
 
 
 def test_halves_where_the_built_in_ones_overflow():
-    """PEERS: a residual of 300 squared, and 70,000 ones added up, exceed float16."""
+    """A residual of 300 squared, and 70,000 ones added up, exceed float16."""
     value, gradient = value_and_gradient(
         l2torch.MSELoss(), torch.tensor([300.0]).half(), torch.zeros(1).half()
     )
