@@ -26,8 +26,9 @@ def with_gradient(f: Callable[[Any], Any], p: Any) -> Callable[[], object]:
         leaf = p.detach().requires_grad_()
 
         def call():
-            leaf.grad = None
             f(leaf).backward()
+            grad, leaf.grad = leaf.grad, None
+            return grad
 
         return call
     import tensorflow as tf

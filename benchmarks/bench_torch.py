@@ -35,8 +35,9 @@ def contenders(variant: str, w: torch.Tensor, m: torch.Tensor) -> dict[str, obje
 
 def with_gradient(f, p, t):
     def call():
-        p.grad = None
         f(p, t).backward()
+        grad, p.grad = p.grad, None
+        return grad
 
     return call
 
@@ -77,7 +78,6 @@ def _tasks(variant, dtype, p, t, w, m):
         both["floor"] = floor(*arrays, **extra, grad=np.zeros_like(arrays[0]))
     yield Task("torch", "f", variant, dtype, n, alone)
     yield Task("torch", "f+g", variant, dtype, n, both)
-    p.grad = None
 
 
 def compiled(n: int) -> Task:
