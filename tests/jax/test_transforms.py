@@ -1,6 +1,8 @@
 """Every transform of JAX, on every loss, against NumPy's closed form in float64."""
 
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -167,12 +169,22 @@ def test_while_loop_finds_the_weighted_mean(data):
     close(x, np.average(y, weights=w))
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["mean", "tails"], meta_fields=["unit"])
+@dataclass
+class Forecast:
+    """A container of one's own."""
+
+    mean: Any
+    tails: Any
+    unit: str
+
+
 def test_pytrees_of_predictions(data):
-    pred = {"a": data.pred, "b": (data.target * 2, data.pred[0])}
+    pred = Forecast(data.pred, (data.target * 2, {"low": data.pred[0]}), "m")
     target = jax.tree.map(lambda x: x - 1.0, pred)
     losses = jax.tree.map(l2jax.Criterion(), pred, target)
     assert jax.tree.structure(losses) == jax.tree.structure(pred)
-    close(losses["b"][1], 1.0)
+    close(losses.tails[1]["low"], 1.0)
 
     def together(tree):
         terms = jax.tree.map(l2jax.Criterion().terms, tree, target)
@@ -180,7 +192,8 @@ def test_pytrees_of_predictions(data):
 
     close(jax.jit(together)(pred), 1.0)
     gradient = jax.jit(jax.grad(together))(pred)
-    close(gradient["b"][1], 2 / 27 * np.ones(3))  # 12 + 12 + 3 elements in all
+    assert gradient.unit == "m"
+    close(gradient.tails[1]["low"], 2 / 27 * np.ones(3))  # 12 + 12 + 3 elements in all
 
 
 def test_terms_are_a_pytree(data):

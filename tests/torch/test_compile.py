@@ -210,32 +210,32 @@ class Model(nn.Module):
         self.losses = nn.ModuleList([l2torch.Criterion(loss) for loss in losses])
         self.likelihood = l2torch.GaussianNLLLoss()
 
-    def forward(self, x, y, mask):
+    def forward(self, x, y, weight, mask):
         z = self.linear(x)
-        values = [loss(z, y, mask=mask) for loss in self.losses]
+        values = [loss(z, y, weight=weight, mask=mask) for loss in self.losses]
         return torch.stack([*values, self.likelihood(z, y, 0.5, mask=mask)])
 
 
-def test_a_training_step_of_a_model_that_returns_its_loss(pair, mask):
+def test_a_training_step_of_a_model_that_returns_its_loss(pair, weight, mask):
     torch.manual_seed(0)
     model = Model(LogCosh())
-    model(*pair, mask).sum().backward()
+    model(*pair, weight, mask).sum().backward()
     expected = model.linear.weight.grad.clone()
     model.zero_grad()
-    compiled(model)(*pair, mask).sum().backward()
+    compiled(model)(*pair, weight, mask).sum().backward()
     torch.testing.assert_close(model.linear.weight.grad, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_export_with_a_free_batch_length(strict, pair, mask):
+def test_export_with_a_free_batch_length(strict, pair, weight, mask):
     torch.manual_seed(0)
     # Strict export traces as torch.compile does, which other tests do for every loss.
     model = Model(*([LogCosh()] if strict else WITHOUT_VARIANCE))
     free = {0: torch.export.Dim("n", min=2)}
     program = torch.export.export(
-        model, (*pair, mask), dynamic_shapes=(free, free, free), strict=strict
+        model, (*pair, weight, mask), dynamic_shapes=(free, free, free, free), strict=strict
     )
-    longer = [x.repeat(3, 1) for x in (*pair, mask)]
+    longer = [torch.cat([x, x, x]) for x in (*pair, weight, mask)]
     torch.testing.assert_close(program.module()(*longer), model(*longer), **CLOSE)
     # Plain operators alone, so that the program can be saved, and loaded where we are not.
     targets = {str(n.target) for n in program.graph.nodes if n.op == "call_function"}

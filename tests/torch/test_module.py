@@ -3,6 +3,9 @@
 import copy
 import io
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -190,10 +193,7 @@ def test_distributed_data_parallel_is_harmless(process_group):
     assert wrapped.module.criterion.criterion == plain.criterion.criterion
 
 
-def test_terms_are_reduced_over_ranks(process_group):
-    """The exact mean over unequal batches: add the two sums up, then divide."""
-    x = torch.arange(6.0)
-    terms = l2torch.Criterion().terms(x, 0 * x, mask=x < 4)
-    for part in (terms.numerator, terms.denominator):
-        dist.all_reduce(part)
-    assert terms.value() == (0 + 1 + 4 + 9) / 4
+def test_two_ranks_take_the_step_of_one_process():
+    """The example asserts it, and that means of means would not have done."""
+    example = Path(__file__).parents[2] / "examples" / "torch_two_ranks.py"
+    subprocess.run([sys.executable, "-W", "error", example], check=True)

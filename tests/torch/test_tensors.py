@@ -55,17 +55,28 @@ def test_nothing_waits_for_the_device_or_leaves_it(loss, reduction):
         torch.rand(3, **made),
     )
     mask = torch.ones(3, 4, dtype=torch.bool, device="meta")
-    means = reduction in ("mean", "root_mean")
-    denominators = ({}, {"denominator": "count", "empty": "zero"}) if means else ({},)
+    total = torch.rand((), **made)
+    variance = torch.rand(3, 4, **made)
+    variances = [{"variance": 0.5}, {"variance": variance}] if loss.takes_variance else [{}]
+    ways = [({}, {})]
+    if reduction in ("mean", "root_mean"):
+        ways += [
+            ({"denominator": "count", "empty": "zero"}, {}),
+            ({"axis": 0}, {}),
+            ({}, {"denominator": total}),
+        ]
     with Devices() as devices:
-        for fields in denominators:
+        for fields, given in ways:
             criterion = l2torch.Criterion(loss, reduction, nan_targets="ignore", **fields)
             for w in (weight, 2.0, None):
-                value = criterion(input, target, weight=w, mask=mask, **extra(loss))
-                value.sum().backward()
+                for v in variances:
+                    value = criterion(input, target, weight=w, mask=mask, **given, **v)
+                    value.sum().backward()
     assert value.shape == ((3, 4) if reduction == "none" else ())
     assert input.grad.shape == target.grad.shape == (3, 4)
     assert weight.grad.shape == (3,)
+    assert len(ways) == 1 or total.grad.shape == ()
+    assert not loss.takes_variance or variance.grad.shape == (3, 4)
     assert devices.seen
     assert all(d <= {"meta"} for d in devices.seen.values()), devices.seen
 
@@ -74,7 +85,8 @@ def test_nothing_waits_for_the_device_or_leaves_it(loss, reduction):
 def test_fake_tensors(loss):
     with FakeTensorMode():
         input, target = torch.rand(3, 4).half(), torch.rand(3, 4).double()
-        value, gradient = value_and_gradient(l2torch.Criterion(loss), input, target, **extra(loss))
+        rest = {"weight": torch.rand(3), "mask": torch.ones(3, 4, dtype=torch.bool), **extra(loss)}
+        value, gradient = value_and_gradient(l2torch.Criterion(loss), input, target, **rest)
     assert (value.shape, value.dtype) == ((), torch.float64)
     assert (gradient.shape, gradient.dtype) == ((3, 4), torch.float16)
 
@@ -134,13 +146,17 @@ def test_channels_last_stays_channels_last(loss, reduction):
         assert value.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("rest", [(), ("weight",), ("mask",), ("weight", "mask")], ids=str)
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)], ids=str)
 @every_loss
-def test_of_no_elements(loss, shape):
+def test_of_no_elements(loss, shape, rest):
+    made = {"weight": torch.empty(shape), "mask": torch.empty(shape, dtype=torch.bool)}
+    given = {name: made[name] for name in rest} | extra(loss)
+
     def run(reduction, **fields):
         nothing = torch.empty(shape)
         criterion = l2torch.Criterion(loss, reduction, **fields)
-        value, gradient = value_and_gradient(criterion, nothing, nothing, **extra(loss))
+        value, gradient = value_and_gradient(criterion, nothing, nothing, **given)
         assert gradient.shape == shape
         return value
 
