@@ -75,6 +75,12 @@ def test_capabilities_are_counted(framework):
         assert ours_or_theirs.endswith(f" {column.count('yes')} of {len(column)}")
 
 
+@pytest.mark.parametrize("framework", ["torch", "jax", "keras", "tensorflow"])
+def test_every_example_is_linked(framework):
+    made = {path.name for path in (ROOT / "examples").glob(f"{framework}_*.py")}
+    assert made == set(re.findall(rf"\(examples/({framework}_\w+\.py)\)", README))
+
+
 def test_the_demonstration_runs_with_another_loss(tmp_path):
     picture = tmp_path / "demo.png"
     printed = run(
