@@ -170,6 +170,14 @@ def test_data_parallel_is_harmless():
     assert torch.equal(nn.DataParallel(l2torch.MSELoss())(y, 0 * y), l2torch.MSELoss()(y, 0 * y))
 
 
+@every_module
+def test_replicas_are_as_the_module(module):
+    """As DataParallel makes them for each device; without any it calls the module itself."""
+    replica = module._replicate_for_data_parallel()
+    assert repr(replica) == repr(module)
+    assert torch.equal(value(replica), value(module))
+
+
 @pytest.fixture
 def process_group():
     """Of this process alone; the store in memory, so that no port is opened for it."""
