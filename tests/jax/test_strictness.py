@@ -1,5 +1,6 @@
 """JAX's own checks switched on: promotion, ranks, NaNs, transfers, leaks, retracing; and dtypes."""
 
+import inspect
 import pickle
 from functools import partial
 
@@ -45,6 +46,20 @@ def test_no_implicit_promotion_of_dtypes_or_ranks(loss, single):
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_no_implicit_promotion_from(loss, single, dtype):
     _check_no_implicit_promotion(loss, single, dtype)
+
+
+@ONE
+def test_no_function_promotes_implicitly(loss, single):
+    """Every one of them, by its signature; and Huber's with a traced delta of another dtype."""
+    p, t = (single[k].astype("bfloat16") for k in ("pred", "target"))
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        for name in sorted(set(l2jax.__all__) - {"Criterion"}):
+            f = getattr(l2jax, name)
+            takes = inspect.signature(f).parameters
+            rest = {k: single[k] for k in ("weight", "mask") if k in takes}
+            rest |= {"delta": jnp.float32(0.5)} if "delta" in takes else {}
+            rest |= {"variance": 1 + single["weight"]} if "variance" in takes else {}
+            assert jax.jit(f)(p, t, **rest).dtype == "float32"
 
 
 @pytest.mark.parametrize("reduction", ["none", "root_mean"])
