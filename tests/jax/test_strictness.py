@@ -57,7 +57,7 @@ def test_no_function_promotes_implicitly(loss, single):
             f = getattr(l2jax, name)
             takes = inspect.signature(f).parameters
             rest = {k: single[k] for k in ("weight", "mask") if k in takes}
-            rest |= {"delta": jnp.float32(0.5)} if "delta" in takes else {}
+            rest |= {"delta": jnp.bfloat16(0.5)} if "delta" in takes else {}
             rest |= {"variance": 1 + single["weight"]} if "variance" in takes else {}
             assert jax.jit(f)(p, t, **rest).dtype == "float32"
 
