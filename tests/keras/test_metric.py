@@ -92,6 +92,18 @@ def test_masks_and_absent_elements_count_as_in_the_loss():
     close(result["twin"], (1 + 4 + 2 * 9) / 4)
 
 
+def test_it_takes_what_the_loss_takes(data):
+    """Mask, variance, and each part's share of the denominator."""
+    criterion = l2core.Criterion(l2core.GaussianNLL())
+    mask, variance = data.y > -0.5, 1 + data.weight
+    metric = l2keras.CriterionMetric(criterion)
+    for part in np.split(np.arange(26), [8, 16, 24]):
+        rest = {"mask": mask[part], "variance": variance[part], "denominator": len(part) / 2}
+        metric.update_state(data.y[part], data.y[part] * 2, data.weight[part], **rest)
+    rest = {"mask": mask, "variance": variance, "denominator": 13.0}
+    close(metric.result(), criterion(data.y * 2, data.y, weight=data.weight, **rest))
+
+
 def test_half_precision_neither_overflows_nor_loses_small_weights():
     # Trap: 300² is no float16, and 70,000 no float16 either.
     metric = l2keras.CriterionMetric(l2core.Criterion())

@@ -142,3 +142,18 @@ def test_weighted_functional_model_that_computes_its_loss(tmp_path):
         np.testing.assert_allclose(model.predict(inputs, verbose=0), expected, rtol=16 * 2**-24)
         model.save(tmp_path / "model.keras")
         model = keras.models.load_model(tmp_path / "model.keras")
+
+
+def test_a_loss_in_the_graph_takes_what_it_takes_outside(tmp_path):
+    """Mask and variance as tensors, the denominator as a number."""
+    y, x, v = (keras.Input((3,)) for _ in range(3))
+    m = keras.Input((3,), dtype="bool")
+    loss = l2keras.Criterion(l2core.GaussianNLL())
+    model = keras.Model([y, x, m, v], loss(y, x, mask=m, variance=v, denominator=7.0))
+    model.save(tmp_path / "model.keras")
+    rng = np.random.default_rng(0)
+    y, x, v = rng.uniform(0.5, 2, (3, 5, 3)).astype("float32")
+    expected = l2core.Criterion(l2core.GaussianNLL())(x, y, mask=y > 1, variance=v, denominator=7.0)
+    for one in (model, keras.models.load_model(tmp_path / "model.keras")):
+        # Fifteen terms of size 1 with a logarithm each, added up: 15 * 16 roundings over 7.
+        np.testing.assert_allclose(one([y, x, y > 1, v]), expected, rtol=0, atol=35 * 2**-24)
