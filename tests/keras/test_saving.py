@@ -154,6 +154,8 @@ def test_a_loss_in_the_graph_takes_what_it_takes_outside(tmp_path):
     rng = np.random.default_rng(0)
     y, x, v = rng.uniform(0.5, 2, (3, 5, 3)).astype("float32")
     expected = l2core.Criterion(l2core.GaussianNLL())(x, y, mask=y > 1, variance=v, denominator=7.0)
-    for one in (model, keras.models.load_model(tmp_path / "model.keras")):
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [op.name for op in loaded.operations] == [op.name for op in model.operations]
+    for one in (model, loaded):
         # Fifteen terms of size 1 with a logarithm each, added up: 15 * 16 roundings over 7.
         np.testing.assert_allclose(one([y, x, y > 1, v]), expected, rtol=0, atol=35 * 2**-24)

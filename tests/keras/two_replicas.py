@@ -56,3 +56,9 @@ for make in (
 
 # The test could fail: Keras's own loss averages the replicas' means.
 assert difference(lambda: keras.losses.MeanSquaredError("mean_with_sample_weight")) > 0.01
+
+# A mean for each sample is none of the batch, and the replicas share nothing of it.
+pair = tf.constant(y[:2]), tf.constant(2 * y[:2])
+each = l2keras.Criterion(axis=-1)
+for value in strategy.experimental_local_results(strategy.run(each, pair)):
+    np.testing.assert_array_equal(value, each(*pair))
