@@ -83,6 +83,11 @@ class Backend(Protocol):
         """x, checked when it runs to have pred's leading lengths where tracing leaves them open."""
         ...
 
+    def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> Array | None:
+        """The value of a call without options, of which nothing has been checked yet: if these are
+        seen to be right in a glance, and small. None: then the checks and the other paths serve."""
+        ...
+
     def fused(
         self,
         criterion: Criterion,
@@ -137,6 +142,9 @@ class PlainBackend:
     def matched(self, x: Array, pred: Array) -> Array:
         return x
 
+    def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> Array | None:
+        return None
+
     def fused(
         self,
         criterion: Criterion,
@@ -176,6 +184,11 @@ def backend_of(x: Any, name: str) -> Backend:
     if backend is None:
         backend = _by_type[type(x)] = _find(x, name)
     return backend
+
+
+def known_backend(x: Any) -> Backend | None:
+    """The backend of an array if one of its type has been seen before."""
+    return _by_type.get(type(x))
 
 
 def check_array(x: Any, name: str, backend: Backend) -> None:
@@ -261,7 +274,8 @@ class _Numpy:
 class _NumpyBackend(PlainBackend):
     """NumPy, whose usual calls take one pass."""
 
-    fused = one_pass.value  # pyright: ignore[reportAssignmentType] (self is the backend)
+    quick = one_pass.quick  # pyright: ignore[reportAssignmentType] (self is the backend)
+    fused = one_pass.value  # pyright: ignore[reportAssignmentType]
     fused_value_and_grad = one_pass.value_and_grad  # pyright: ignore
 
 

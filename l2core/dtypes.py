@@ -17,13 +17,12 @@ _names: dict[type, dict[Any, str]] = {}
 
 def dtype_name(dtype: Any) -> str:
     """The array standard's name of a framework's dtype: ``torch.float32`` -> ``"float32"``."""
-    known = _names.setdefault(type(dtype), {})
-    name = known.get(dtype)
-    if name is None:
+    try:
+        return _names[type(dtype)][dtype]
+    except KeyError:
         # torch and array-api-strict put the name in str(); NumPy, JAX and TensorFlow in .name.
-        name = getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
-        known[dtype] = name
-    return name
+        name: str = getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
+        return _names.setdefault(type(dtype), {}).setdefault(dtype, name)
 
 
 def is_complex(x: Any) -> bool:

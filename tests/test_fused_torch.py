@@ -275,7 +275,11 @@ UNUSUAL = {
 
 
 def asked(criterion, pred, target, weight=None, mask=None):
-    """What the fused path answers."""
+    """What the fused paths answer."""
+    if weight is None and mask is None:
+        value = one_pass.quick(criterion, pred, target)
+        if value is not None:
+            return value
     return one_pass.value(BACKEND, criterion, pred, target, weight, mask, None)
 
 
@@ -303,6 +307,27 @@ def test_the_plain_path_serves_the_unusual(name):
 def test_the_plain_path_serves_small_tensors_but_for_the_mean_of_squares(criterion, arguments):
     assert asked(criterion, ONES, ONES, **arguments) is None
     assert asked(Criterion(SquaredError()), ONES, ONES) is not None
+
+
+@pytest.mark.parametrize(
+    ("pred", "target"),
+    [
+        (ONES, ONES[:1]),
+        (ONES.to_sparse(), ONES),
+        (ONES, ONES.to_sparse()),
+        (ONES, ONES.numpy()),
+        (ONES.numpy(), ONES.numpy()),
+    ],
+    ids=["shapes", "sparse pred", "sparse target", "NumPy target", "NumPy"],
+)
+def test_what_may_be_wrong_is_left_to_the_checks(pred, target):
+    assert one_pass.quick(Criterion(), pred, target) is None
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_are_left_to_the_checks():
+    nested = torch.nested.nested_tensor([ONES[0], ONES[1, :2]])
+    assert one_pass.quick(Criterion(), nested, nested) is None
 
 
 class Mode(torch.utils._python_dispatch.TorchDispatchMode):

@@ -35,6 +35,23 @@ _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 _NATIVE = {"mean": 1, "sum": 2, None: 0}
 
 
+def quick(criterion: Criterion, pred: Any, target: Any) -> Tensor | None:
+    """The mean or sum of r² by PyTorch's function, of what nothing is wrong with; else None."""
+    native = _NATIVE[criterion._unweighted]
+    if (
+        not native
+        or type(criterion.loss) is not SquaredError
+        or not _usual(pred, target)
+        or pred.is_nested  # which has no shape to compare
+        or target.is_nested
+        or pred.shape != target.shape
+        or not pred.numel() > 0
+        or (pred.numel() >= LARGE and pred.is_cpu)
+    ):
+        return None
+    return torch._C._nn.mse_loss(pred, target, native)  # type: ignore[arg-type]
+
+
 def value(
     backend: Backend,
     criterion: Criterion,
@@ -45,13 +62,7 @@ def value(
     denominator: Tensor | float | None,
 ) -> Tensor | None:
     """The value, or None where the plain path serves."""
-    if not _usual(pred, target):
-        return None
-    size = pred.numel()
-    if size < LARGE or not pred.is_cpu:
-        native = _NATIVE[criterion._unweighted] if weight is mask is denominator is None else 0
-        if native and size and type(criterion.loss) is SquaredError:
-            return torch._C._nn.mse_loss(pred, target, native)  # type: ignore[arg-type]
+    if not _usual(pred, target) or pred.numel() < LARGE or not pred.is_cpu:
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
     if inputs is None or not all(map(_dense, (pred, target, weight, mask))):
@@ -148,6 +159,7 @@ def _usual(pred: Tensor, target: Tensor) -> bool:
         and type(target) in _KINDS
         and pred.dtype in _NUMPY
         and target.dtype is pred.dtype
+        and pred.layout is target.layout is torch.strided
         and (pred.is_cpu or pred.is_cuda)
         and not torch._C._are_functorch_transforms_active()
         and not torch._C._is_any_autocast_enabled()
