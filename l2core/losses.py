@@ -83,10 +83,6 @@ def _sign(r: Array, xp: Namespace) -> Array:
     return xp.where(r > 0, 1.0, xp.where(r < 0, -1.0, r))
 
 
-def _clip(size: Array, limit: float, xp: Namespace) -> Array:
-    return xp.where(size < limit, size, limit)
-
-
 def _square(r: Array, xp: Namespace) -> Array:
     if is_complex(r):
         real, imag = xp.real(r), xp.imag(r)
@@ -172,12 +168,11 @@ class Huber(Loss):
     def rho(self, r: Array, xp: Namespace) -> Array:
         if self.delta == math.inf:
             return HalfSquaredError().rho(r, xp)
-        size = xp.abs(r)
-        clipped = _clip(size, self.delta, xp)
-        return clipped * (size - 0.5 * clipped)  # both branches in one; 0.5 * clipped is exact
+        clipped = self.psi(r, xp)
+        return clipped * (r - 0.5 * clipped)  # both branches in one; 0.5 * clipped is exact
 
     def psi(self, r: Array, xp: Namespace) -> Array:
-        return xp.where(xp.abs(r) > self.delta, self.delta * _sign(r, xp), r)
+        return xp.clip(r, -self.delta, self.delta)
 
     def curvature(self, r: Array, xp: Namespace) -> Array:
         return xp.where(xp.abs(r) > self.delta, 0.0, xp.full_like(r, 1.0))
@@ -201,16 +196,15 @@ class SmoothL1(Loss):
         object.__setattr__(self, "beta", beta)
 
     def rho(self, r: Array, xp: Namespace) -> Array:
-        size = xp.abs(r)
         if self.beta == 0:
-            return size
-        clipped = _clip(size, self.beta, xp)
-        return clipped * (1 / self.beta) * (size - 0.5 * clipped)  # does not overflow before r does
+            return xp.abs(r)
+        clipped = xp.clip(r, -self.beta, self.beta)
+        return clipped * (1 / self.beta) * (r - 0.5 * clipped)  # does not overflow before r does
 
     def psi(self, r: Array, xp: Namespace) -> Array:
         if self.beta == 0:
             return _sign(r, xp)
-        return xp.where(xp.abs(r) > self.beta, _sign(r, xp), (1 / self.beta) * r)
+        return xp.clip((1 / self.beta) * r, -1.0, 1.0)
 
     def curvature(self, r: Array, xp: Namespace) -> Array:
         inside = 1 / self.beta if self.beta else 0.0

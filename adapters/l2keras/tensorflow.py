@@ -16,6 +16,7 @@ class _TensorFlow:
 
     abs = staticmethod(tf.abs)
     astype = staticmethod(tf.cast)
+    clip = staticmethod(tf.clip_by_value)
     exp = staticmethod(tf.exp)
     imag = staticmethod(tf.math.imag)
     log = staticmethod(tf.math.log)

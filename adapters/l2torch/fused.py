@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 LARGE = 500_000
 """Elements from which blocks are faster than PyTorch's functions of whole tensors."""
-BLOCK = 1 << 18
+LARGE_VALUE = 8_000_000
+"""The same, of the mean of r² without its gradient."""
+BLOCK = 1 << 20
+ROW = 512
+"""Elements of a norm, which PyTorch adds up in 8 lanes; the norms' squares are added in float64."""
 
 _Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor | None, Tensor | None]  # weight and mask last
 _KINDS = (Tensor, torch.nn.Parameter)
@@ -45,11 +49,12 @@ def quick(criterion: Criterion, pred: Any, target: Any) -> Tensor | None:
         or pred.is_nested  # which has no shape to compare
         or target.is_nested
         or pred.shape != target.shape
-        or not pred.numel() > 0
-        or (pred.numel() >= LARGE and pred.is_cpu)
     ):
         return None
-    return torch._C._nn.mse_loss(pred, target, native)  # type: ignore[arg-type]
+    size = pred.numel()
+    if pred.is_cpu and size >= LARGE and (size >= LARGE_VALUE or _recorded(pred, target)):
+        return None
+    return torch._C._nn.mse_loss(pred, target, native) if size else None  # type: ignore[arg-type]
 
 
 def value(
@@ -70,7 +75,7 @@ def value(
     if inputs.weight is not None and inputs.weight.requires_grad:
         return None
     tensors = pred, target, inputs.weight, inputs.present
-    recorded = torch.is_grad_enabled() and (pred.requires_grad or target.requires_grad)
+    recorded = _recorded(pred, target)
     upstream, grad = 1.0, None
     with torch.no_grad():
         if recorded and pred.requires_grad and criterion.reduction != "root_mean":
@@ -168,6 +173,10 @@ def _usual(pred: Tensor, target: Tensor) -> bool:
     )
 
 
+def _recorded(pred: Tensor, target: Tensor) -> bool:
+    return torch.is_grad_enabled() and (pred.requires_grad or target.requires_grad)
+
+
 def _dense(x: Any) -> bool:
     return x is None or (type(x) in _KINDS and x.is_contiguous())
 
@@ -192,9 +201,10 @@ def _pass(
     p, t = tensors[0].view(rows, -1), tensors[1].view(rows, -1)
     w, m, g = (None if x is None else x.view(rows, -1) for x in (*tensors[2:], grad))
     k = fused.SQUARES.get(type(loss), 0.0)  # rho = ½·k·r², psi = k·r
-    residual, scratch = tensors[0].new_empty((2, min(BLOCK, size)))
+    wide = BLOCK if k else BLOCK // 4  # other losses hold more at a time
+    residual, scratch = tensors[0].new_empty((2, min(wide, size)))
     total = 0.0
-    for block in fused.blocks(rows, size // rows, BLOCK):
+    for block in fused.blocks(rows, size // rows, wide):
         r = _like(residual, p[block]) if g is None else g[block]
         torch.sub(p[block], t[block], out=r)
         by = None if w is None else fused.part(w, block)
@@ -202,10 +212,13 @@ def _pass(
         if by is not None and not by.amin() > 0:
             present = by != 0
         bits = None if present is None else present.to(_BITS[r.dtype]).neg_()
-        rho = torch.mul(r, r, out=_like(scratch, r)) if k else loss.rho(r, backend.xp)
-        if by is not None:
-            rho = torch.mul(rho, by, out=_like(scratch, r))
-        total += float(_select(rho, bits).sum())
+        if k and by is None:
+            total += _squares(_select(r, bits))
+        else:
+            rho = torch.mul(r, r, out=_like(scratch, r)) if k else loss.rho(r, backend.xp)
+            if by is not None:
+                rho = torch.mul(rho, by, out=_like(scratch, r))
+            total += float(_select(rho, bits).sum())
         if g is not None:
             psi = r if k else loss.psi(r, backend.xp)
             scale: Any = k * upstream if k else upstream
@@ -213,6 +226,15 @@ def _pass(
                 scale = torch.mul(by, scale, out=_like(scratch, by))
             _select(torch.mul(psi, scale, out=r), bits)
     return 0.5 * k * total if k else total
+
+
+def _squares(x: Tensor) -> float:
+    """Σ x² by rows."""
+    flat = x.view(-1)
+    whole = flat.numel() // ROW * ROW
+    rows = torch.linalg.vector_norm(flat[:whole].view(-1, ROW), dim=1)
+    rest = torch.linalg.vector_norm(flat[whole:])
+    return float(rows.double().square().sum()) + float(rest) ** 2
 
 
 def _like(buffer: Tensor, x: Tensor) -> Tensor:
