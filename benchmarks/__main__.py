@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import floor
-from benchmarks.bars import LARGE
+from benchmarks.bars import BARS, LARGE
 from benchmarks.measure import ALLOCATOR, SIZES, Row, machine
 from benchmarks.report import check, console, plot, table
 
@@ -34,15 +34,15 @@ SCRIPTS = {
 }
 
 
-def run(name: str, environment: dict[str, str], max_n: int, seconds: float) -> list[Row]:
+def run(name: str, environment: dict[str, str], sizes: list[float], seconds: float) -> list[Row]:
     """The rows of one script; no run keeps more than one size of its inputs in memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
         if environment.keys() >= ALLOCATOR.keys():
-            max_n = min(max_n, LARGE)
+            sizes = [n for n in sizes if n <= LARGE]
         command = [sys.executable, "-m", f"benchmarks.bench_{name}", "--json", str(path)]
         subprocess.run(
-            [*command, "--max-n", str(max_n), "--seconds", str(seconds)],
+            [*command, "--seconds", str(seconds), "--sizes", *map(str, sizes)],
             env=os.environ | QUIET | environment,
             check=True,
         )
@@ -68,7 +68,7 @@ def imports(rounds: int = 15) -> Row:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=list(SCRIPTS))
-    parser.add_argument("--max-n", type=float, default=SIZES[-1])
+    parser.add_argument("--sizes", nargs="+", type=float, help="all; with --check the bars' alone")
     parser.add_argument("--seconds", type=float, default=1.5, help="for a comparison")
     parser.add_argument("--runs", type=int, default=1, help="of everything; medians are shown")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
@@ -81,11 +81,13 @@ def main() -> None:
         rows, about = [Row(**row) for row in found["rows"]], found["machine"]
     else:
         about, rows = machine(), []
+        bars = sorted({bar.n for bar in BARS if bar.n > 1})
+        sizes = arguments.sizes or (bars if arguments.check else SIZES)
         for _ in range(arguments.runs):
             rows.append(imports())
             for name in arguments.only:
                 for script, environment in SCRIPTS[name]:
-                    rows += run(script, environment, int(arguments.max_n), arguments.seconds)
+                    rows += run(script, environment, sizes, arguments.seconds)
         about["load at the end"] = round(os.getloadavg()[0], 2)
         about["floor"] = floor.kind()
         about["threads"] = f"torch bound: {BOUND}; the others as they come"
@@ -95,7 +97,8 @@ def main() -> None:
         )
     console.print(", ".join(f"{key} {value}" for key, value in about.items()))
     console.print(table(rows))
-    if all(name in arguments.only for name in ("torch", "numpy", "jax", "keras")):
+    plotted = {row.n for row in rows if row.n > 1} >= set(SIZES[:-1])
+    if plotted and all(name in arguments.only for name in ("torch", "numpy", "jax", "keras")):
         arguments.plot.parent.mkdir(parents=True, exist_ok=True)
         plot(rows, arguments.plot)
         console.print(f"Plot: {arguments.plot}")

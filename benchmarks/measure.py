@@ -54,10 +54,10 @@ class Row:
     """Peak resident memory that a call adds, in bytes an element."""
 
 
-def sizes(max_n: int) -> list[int]:
-    """The sizes up to max_n for which the machine has memory."""
+def sizes(wanted: Iterable[float]) -> list[int]:
+    """Those for which the machine has memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return [n for n in SIZES if n <= max_n and n * BYTES_AN_ELEMENT < 0.6 * memory]
+    return [int(n) for n in wanted if n * BYTES_AN_ELEMENT < 0.6 * memory]
 
 
 def allocator() -> str:
@@ -148,13 +148,13 @@ def machine() -> dict[str, object]:
 def main(tasks: Callable[[list[int]], Iterable[Task]]) -> None:
     """The command line of one framework's script: rows as JSON, one a line, and progress."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--max-n", type=float, default=SIZES[-1])
+    parser.add_argument("--sizes", nargs="+", type=float, default=SIZES)
     parser.add_argument("--seconds", type=float, default=1.5, help="for a comparison")
     parser.add_argument("--json", type=Path, help="instead of standard output")
     arguments = parser.parse_args()
     # A fault of a page counts: nothing may be left of an earlier size.
     lines = []
-    for task in tasks(sizes(int(arguments.max_n))):
+    for task in tasks(sizes(arguments.sizes)):
         row = measured(task, arguments.seconds)
         lines.append(json.dumps(asdict(row)))
         named = ", ".join(f"{name} {1e6 * x:.4g}" for name, x in row.seconds.items())

@@ -21,6 +21,7 @@ def relative_bound(dtype):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
+    monkeypatch.setattr(fused, "SMALL", 200)
     monkeypatch.setattr(fused, "BLOCK", 256)
     monkeypatch.setattr(fused, "ROW", 64)
 
@@ -52,7 +53,10 @@ def test_both_paths_agree(loss, fields, kind):
             np.testing.assert_allclose(pair[0], expected, rtol=relative_bound(dtype))
 
 
-@pytest.mark.parametrize("n", [1, 31, 511, 513, fused.BLOCK, fused.BLOCK + 1, 1_000_000])
+@pytest.mark.parametrize(
+    "n",
+    [1, 31, fused.ROW, fused.ROW + 1, 2 * fused.ROW + 1, fused.SMALL, fused.SMALL + 1, 1_000_000],
+)
 def test_the_value_is_right_at_any_size(n):
     pred, target, total = one_large_among_small(n)
     for criterion, exact in ((Criterion(), total / n), (Criterion(reduction="sum"), total)):
