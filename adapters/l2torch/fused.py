@@ -6,7 +6,7 @@ cache, for the upstream gradient that the reduction will send; ``backward`` hand
 it anew if another comes. A block is summed up by PyTorch, the blocks in float64. Gradients have the
 bits of the plain path. A sum that is not finite is left to the plain path.
 
-Below LARGE elements, and on GPUs, the mean of r² is PyTorch's own function, with the plain path's
+In smaller tensors, and on GPUs, the mean of r² is PyTorch's own function, with the plain path's
 bits; its gradient for an upstream gradient that is no power of 2 may differ in the last one.
 """
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from l2core.backend import Backend
 
 LARGE = 500_000
-"""Elements from which blocks are faster than PyTorch's functions of whole tensors."""
-LARGE_VALUE = 8_000_000
-"""The same, of the mean of r² without its gradient."""
+"""Elements from which blocks are faster than the plain path."""
+LARGE_VALUE, LARGE_GRADIENT = 8_000_000, 2_000_000
+"""The same of the mean of r², for which PyTorch has a function of its own: alone, with gradient."""
 BLOCK = 1 << 20
 ROW = 512
 """Elements of a norm, which PyTorch adds up in 8 lanes; the norms' squares are added in float64."""
@@ -52,7 +52,7 @@ def quick(criterion: Criterion, pred: Any, target: Any) -> Tensor | None:
     ):
         return None
     size = pred.numel()
-    if pred.is_cpu and size >= LARGE and (size >= LARGE_VALUE or _recorded(pred, target)):
+    if pred.is_cpu and size >= (LARGE_GRADIENT if _recorded(pred, target) else LARGE_VALUE):
         return None
     return torch._C._nn.mse_loss(pred, target, native) if size else None  # type: ignore[arg-type]
 
