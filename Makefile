@@ -28,7 +28,9 @@ demo: $(READY)  ## Train one loss in PyTorch, Keras and JAX on real data; table 
 # The suite runs from outside the checkout against the built wheel, Keras's part once a backend.
 SITE := $(BUILD)/site
 PYTEST = cd $(BUILD)/elsewhere && PYTHONPATH=$(SITE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
-	-c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider -q -n 2 --dist worksteal
+	-c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider -q
+TOGETHER = $(MAKE) --no-print-directory --jobs 2 \
+	$(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 test: $(READY)  ## Build the wheel, install it elsewhere, run the tests against it.
 	@rm -rf $(BUILD)/wheel $(SITE) && mkdir -p $(BUILD)/elsewhere
@@ -36,10 +38,12 @@ test: $(READY)  ## Build the wheel, install it elsewhere, run the tests against 
 	$(BIN)/python -m pip install --quiet --no-deps --target $(SITE) $(BUILD)/wheel/*.whl
 	cd $(BUILD)/elsewhere && PYTHONPATH=$(SITE) $(BIN)/python -c \
 		'import l2core, l2torch; assert all(m.__file__.startswith("$(SITE)") for m in (l2core, l2torch))'
-	$(PYTEST) $(CURDIR)/tests
-	export KERAS_BACKEND=jax; $(PYTEST) $(CURDIR)/tests/keras $(CURDIR)/tests/*.py -k 'keras and not imports'
-	export KERAS_BACKEND=torch; $(PYTEST) $(CURDIR)/tests/keras $(CURDIR)/tests/*.py -k 'keras and not imports'
+	$(PYTEST) -n 2 --dist worksteal $(CURDIR)/tests
+	@$(TOGETHER) test-keras-on-jax test-keras-on-torch
 	@echo "Tests passed."
+
+test-keras-on-%:
+	export KERAS_BACKEND=$*; $(PYTEST) $(CURDIR)/tests/keras $(CURDIR)/tests/*.py -k 'keras and not imports'
 
 lint: $(READY)  ## Ruff, mypy, pyright.
 	$(BIN)/ruff check .
@@ -52,10 +56,11 @@ format: $(READY)  ## Format and fix what can be fixed.
 	$(BIN)/ruff format .
 
 examples: $(READY)  ## Run every example.
-	@mkdir -p $(BUILD)/examples
-	@ls examples/*.py | xargs -P 2 -I SCRIPT sh -c \
-		'log=$(BUILD)/$${0%.py}.txt; $(BIN)/python $$0 > $$log 2>&1 || { cat $$log; exit 255; }; \
-		echo "== $$0"; cat $$log' SCRIPT
+	@$(TOGETHER) $(patsubst examples/%.py,example-%,$(wildcard examples/*.py))
+
+example-%:
+	@echo "== examples/$*.py"
+	@$(BIN)/python examples/$*.py
 
 conformance: $(READY)  ## Check every installed backend; report in build/conformance.html.
 	@mkdir -p $(BUILD)

@@ -102,7 +102,7 @@ def test_every_check_has_a_mistake():
 @pytest.mark.parametrize(("name", "mistake"), [*MISTAKES.items(), *MORE])
 def test_the_honest_loss_passes_and_the_mistake_is_noticed(name, mistake):
     verdicts = [
-        examine(subject(*mistake, honest), checks()[name], Options(cases=10))
+        examine(subject(*mistake, honest), checks()[name], Options(cases=20))
         for honest in (True, False)
     ]
     assert [v.verdict if v else None for v in verdicts] == [PASSED, FAILED], verdicts[0]
