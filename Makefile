@@ -18,7 +18,7 @@ $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python: expected 3.11 or later, got %d.%d" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing the frameworks into .venv (a few minutes, once) ..."
-	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
 demo: $(READY)  ## Train one loss in PyTorch, Keras and JAX on real data; table and PNG in build/.
