@@ -56,8 +56,10 @@ format: $(READY)  ## Format and fix what can be fixed.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-examples: $(READY)  ## Run every example.
-	@$(TOGETHER) $(patsubst examples/%.py,example-%,$(wildcard examples/*.py))
+TESTED = example-builtin_traps example-one_loss_four_frameworks
+
+examples: $(READY)  ## Run every example but the two that the tests run.
+	@$(TOGETHER) $(filter-out $(TESTED),$(patsubst examples/%.py,example-%,$(wildcard examples/*.py)))
 
 example-%:
 	@echo "== examples/$*.py"
