@@ -18,7 +18,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from l2core.conformance.checks import checks
 from l2core.conformance.harness import GROUP as HARNESSES
 from l2core.conformance.harness import NUMPY, installed
 from l2core.conformance.measure import Measurement, exact_means, measure
@@ -235,9 +234,3 @@ def machine() -> dict[str, str]:
         "Python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     }
-
-
-def number_of_checks(options: Options, selection: Selection) -> int:
-    """How many checks a run consists of."""
-    wanted = [c for c in checks().values() if selection.wants(c.name)]
-    return sum(1 for c in wanted if not (options.quick and c.slow))
