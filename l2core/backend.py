@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from l2core import fused as one_pass
+from l2core import fastpath
 from l2core.dtypes import WIDE_INTEGERS
 
 if TYPE_CHECKING:
@@ -116,32 +116,8 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class PlainBackend:
-    """Any namespace of the array standard, without autograd: NumPy, CuPy, Dask, ..."""
-
-    xp: Namespace
-    arrays: tuple[type, ...]
-    widest: str = "float64"
-
-    def check(self, x: Array, name: str) -> None:
-        if type(x) is not np.ndarray and isinstance(x, (np.matrix, np.ma.MaskedArray)):
-            raise TypeError(f"{name}: expected a plain numpy.ndarray, got {_kind(x)}")
-
-    def rho(self, loss: Loss, r: Array) -> Array:
-        return loss.rho(r, self.xp)
-
-    def length(self, x: Array, axis: int) -> Any:
-        return x.shape[axis]
-
-    def scalar(self, value: float, dtype: str, like: Array) -> Array:
-        import array_api_compat  # not above: most of the time that importing l2core would take
-
-        xp: Any = self.xp
-        return xp.asarray(value, dtype=getattr(xp, dtype), device=array_api_compat.device(like))
-
-    def matched(self, x: Array, pred: Array) -> Array:
-        return x
+class PlainPathOnly:
+    """No fast paths, until :func:`l2core.fastpath.install` puts them in their place."""
 
     def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> Array | None:
         return None
@@ -168,6 +144,34 @@ class PlainBackend:
         out: Array | None,
     ) -> tuple[Array, Array] | None:
         return None
+
+
+@dataclass(frozen=True)
+class PlainBackend(PlainPathOnly):
+    """Any namespace of the array standard, without autograd: NumPy, CuPy, Dask, ..."""
+
+    xp: Namespace
+    arrays: tuple[type, ...]
+    widest: str = "float64"
+
+    def check(self, x: Array, name: str) -> None:
+        if type(x) is not np.ndarray and isinstance(x, (np.matrix, np.ma.MaskedArray)):
+            raise TypeError(f"{name}: expected a plain numpy.ndarray, got {_kind(x)}")
+
+    def rho(self, loss: Loss, r: Array) -> Array:
+        return loss.rho(r, self.xp)
+
+    def length(self, x: Array, axis: int) -> Any:
+        return x.shape[axis]
+
+    def scalar(self, value: float, dtype: str, like: Array) -> Array:
+        import array_api_compat  # not above: most of the time that importing l2core would take
+
+        xp: Any = self.xp
+        return xp.asarray(value, dtype=getattr(xp, dtype), device=array_api_compat.device(like))
+
+    def matched(self, x: Array, pred: Array) -> Array:
+        return x
 
 
 _by_type: dict[type, Backend] = {}
@@ -273,12 +277,9 @@ class _Numpy:
 
 
 class _NumpyBackend(PlainBackend):
-    """NumPy, whose usual calls take one pass."""
-
-    quick = one_pass.quick  # pyright: ignore[reportAssignmentType] (self is the backend)
-    fused = one_pass.value  # pyright: ignore[reportAssignmentType]
-    fused_value_and_grad = one_pass.value_and_grad  # pyright: ignore
+    """A class of its own, since NumPy's fast paths are not for every namespace."""
 
 
 NUMPY = _NumpyBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))
 register(NUMPY, np.ndarray)
+fastpath.install(_NumpyBackend, "l2core.fused")

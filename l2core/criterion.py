@@ -9,6 +9,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
+from l2core import fastpath
 from l2core.backend import Array, Backend, backend_of, known_backend
 from l2core.checks import (
     axes_of,
@@ -117,13 +118,14 @@ class Criterion:
         the framework has float64). Absent elements have no part in it, whatever stands there, and a
         gradient of exactly 0. TypeError and ValueError name the argument.
         """
-        if weight is None and mask is None and variance is None and denominator is None:
+        fast = fastpath.enabled and variance is None
+        if fast and weight is None and mask is None and denominator is None:
             known = self._backend or known_backend(pred)
             value = None if known is None else known.quick(self, pred, target)
             if value is not None:
                 return value
         backend = self._validated(pred, target, weight, mask, variance, denominator)
-        if variance is None:
+        if fast:
             fused = backend.fused(self, pred, target, weight, mask, denominator)
             if fused is not None:
                 return fused
@@ -171,7 +173,7 @@ class Criterion:
         backend = self._validated(pred, target, weight, mask, variance, denominator)
         if out is not None:
             check_out(out, pred, target, (weight, variance), backend)
-        if variance is None:
+        if fastpath.enabled and variance is None:
             fused = backend.fused_value_and_grad(self, pred, target, weight, mask, denominator, out)
             if fused is not None:
                 return fused

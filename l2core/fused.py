@@ -10,13 +10,11 @@ of the plain path. A sum that is not finite is left to the plain path.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2core.losses import HalfSquaredError, SquaredError
+from l2core.fastpath import SQUARES, blocks, part
 
 if TYPE_CHECKING:
     from l2core.backend import Array, Backend
@@ -29,35 +27,13 @@ BLOCK = 1 << 17
 ROW = 10_240
 """Elements of a dot product: the longer, the faster in small arrays, and the less exact."""
 
-enabled = True
-"""Whether a backend may answer with a fused path; see :func:`plain_only`."""
-
-SQUARES = {SquaredError: 2.0, HalfSquaredError: 1.0}
-"""k in rho = ½·k·r², psi = k·r."""
 _LARGEST = {np.dtype("f4"): (2 - 2**-23) * 2.0**127, np.dtype("f8"): sys.float_info.max}
-
-
-@contextmanager
-def plain_only() -> Iterator[None]:
-    """Within it every backend takes the plain path: for tests, which compare the two."""
-    global enabled
-    before, enabled = enabled, False
-    try:
-        yield
-    finally:
-        enabled = before
 
 
 def quick(backend: Backend, criterion: Criterion, pred: Array, target: Array) -> Array | None:
     """The value of a small call of the usual kind, which nothing is wrong with; else None."""
     kind, k = criterion._unweighted, SQUARES.get(type(criterion.loss))
-    if (
-        kind is None
-        or k is None
-        or not enabled
-        or type(pred) is not np.ndarray
-        or type(target) is not np.ndarray
-    ):
+    if kind is None or k is None or type(pred) is not np.ndarray or type(target) is not np.ndarray:
         return None
     dtype, size = pred.dtype, pred.size
     largest = _LARGEST.get(dtype)
@@ -81,7 +57,7 @@ def quick(backend: Backend, criterion: Criterion, pred: Array, target: Array) ->
     return total / size if kind == "mean" else total
 
 
-def value(
+def fused(
     backend: Backend,
     criterion: Criterion,
     pred: Array,
@@ -102,7 +78,7 @@ def value(
     return criterion._reduced(dtype.type(total), inputs) if total <= _LARGEST[dtype] else None
 
 
-def value_and_grad(
+def fused_value_and_grad(
     backend: Backend,
     criterion: Criterion,
     pred: Array,
@@ -139,18 +115,9 @@ def value_and_grad(
     return criterion._reduced(dtype.type(total), inputs), grad
 
 
-def blocks(rows: int, columns: int, size: int) -> Iterator[tuple[slice, slice]]:
-    """Slices that cover a matrix by contiguous blocks of at most ``size`` elements."""
-    high, wide = max(1, size // columns), min(columns, size)
-    for i in range(0, rows, high):
-        for j in range(0, columns, wide):
-            yield slice(i, i + high), slice(j, j + wide)
-
-
 def _usual(pred: Any, target: Any) -> bool:
     return (
-        enabled
-        and type(pred) is np.ndarray
+        type(pred) is np.ndarray
         and type(target) is np.ndarray
         and pred.dtype in _LARGEST
         and target.dtype == pred.dtype
@@ -195,11 +162,6 @@ def _pass(
                 if g is not None:
                     r *= np.multiply(by, scale, out=_like(scratch[1], by))
     return total
-
-
-def part(x: Array, block: tuple[slice, slice]) -> Array:
-    """The block of a matrix whose second axis may have length 1 for all columns."""
-    return x[block] if x.shape[1] > 1 else x[block[0]]
 
 
 def _like(buffer: Array, x: Array) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from l2core import Criterion, HalfSquaredError, Huber, SquaredError, fused
+from l2core.fastpath import plain_only
 from paths import ARGUMENTS, MEANS, SHAPES, inputs, no_plain_path, one_large_among_small
 
 ROUNDINGS = 5
@@ -37,12 +38,12 @@ def test_both_paths_agree(loss, fields, kind):
             pred, target, arguments = inputs(kind, shape, dtype)
             with no_plain_path():
                 value = criterion(pred, target, **arguments)
-            with fused.plain_only():
+            with plain_only():
                 expected = criterion(pred, target, **arguments)
             assert type(value) is type(expected)
             np.testing.assert_allclose(value, expected, rtol=relative_bound(dtype))
             out = np.full_like(pred, np.nan)
-            with fused.plain_only():
+            with plain_only():
                 expected, grad = criterion.value_and_grad(pred, target, **arguments)
             # The gradient of a root depends on the value: no single pass makes it.
             with nullcontext() if criterion.reduction == "root_mean" else no_plain_path():
@@ -77,7 +78,7 @@ def test_a_denominator_of_the_call():
         with no_plain_path():
             value = Criterion()(pred, target, denominator=denominator)
             _, grad = Criterion().value_and_grad(pred, target, denominator=denominator)
-        with fused.plain_only():
+        with plain_only():
             expected = Criterion().value_and_grad(pred, target, denominator=denominator)
         np.testing.assert_allclose(value, expected[0], rtol=relative_bound(np.float32))
         assert grad.tobytes() == expected[1].tobytes()
@@ -97,7 +98,7 @@ def test_weights_whose_sum_is_negative():
     pred, target, _ = inputs("nothing", (70, 5), "float32")
     weight = np.where(np.arange(70) % 3, np.float32(-1.5), np.float32(0))
     value, grad = Criterion().value_and_grad(pred, target, weight=weight)
-    with fused.plain_only():
+    with plain_only():
         expected = Criterion().value_and_grad(pred, target, weight=weight)
     np.testing.assert_allclose(value, expected[0], rtol=relative_bound(np.float32))
     assert grad.tobytes() == expected[1].tobytes()
@@ -140,7 +141,7 @@ def test_the_plain_path_says_what_is_not_finite(value):
     x = np.full(2000, value, np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of overflow, from both paths
-        with fused.plain_only():
+        with plain_only():
             expected, grad = Criterion().value_and_grad(x, np.zeros(2000, np.float32))
         assert not np.isfinite(expected)
         pair = Criterion().value_and_grad(x, np.zeros(2000, np.float32))
@@ -156,7 +157,7 @@ def test_layouts_that_are_not_contiguous():
     pred, target, _ = inputs("nothing", (40, 31), "float64")
     for p, t in ((pred.T, target.T), (pred[::2], target[::2]), (pred.T, target.reshape(31, 40))):
         value, grad = Criterion().value_and_grad(p, t)
-        with fused.plain_only():
+        with plain_only():
             expected = Criterion().value_and_grad(p, t)
         np.testing.assert_allclose(value, expected[0], rtol=relative_bound(np.float64))
         np.testing.assert_allclose(Criterion()(p, t), value, rtol=relative_bound(np.float64))

@@ -12,7 +12,8 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 import l2torch
-from l2core import Criterion, HalfSquaredError, Huber, SquaredError, fused
+from l2core import Criterion, HalfSquaredError, Huber, SquaredError
+from l2core.fastpath import plain_only
 from l2torch import fused as one_pass
 from l2torch.backend import BACKEND
 from paths import ARGUMENTS, MEANS, SHAPES, inputs, no_plain_path, one_large_among_small
@@ -72,7 +73,7 @@ def test_both_paths_agree(loss, fields, kind):
         arguments = tensors(kind, shape, dtype)
         with no_plain_path():
             *values, to_pred, to_target = results(criterion, *arguments, upstream)
-        with fused.plain_only():
+        with plain_only():
             *expected, grad, opposite = results(criterion, *arguments, upstream)
         bound = relative_bound(values[0].dtype)
         torch.testing.assert_close(values, expected, rtol=bound, atol=0)
@@ -105,7 +106,7 @@ def test_small_tensors_take_the_function_of_pytorch(reduction):
     for p, t in ((pred, target), (pred.T, target.T), (pred[0, 0], target[0, 0])):
         with no_plain_path():
             *values, to_pred, to_target = results(criterion, p, t, {})
-        with fused.plain_only():
+        with plain_only():
             *expected, grad, opposite = results(criterion, p, t, {})
         torch.testing.assert_close(values, expected, rtol=relative_bound(p.dtype), atol=0)
         assert_same_bits(to_pred, grad)
@@ -154,7 +155,7 @@ class TestAutograd:
         pred, target, value, weight = leaf
         (first,) = torch.autograd.grad(value, pred, create_graph=True)
         (second,) = torch.autograd.grad(first.sum(), pred)
-        with fused.plain_only():
+        with plain_only():
             value = l2torch.Criterion()(pred, target, weight=weight)
             (expected,) = torch.autograd.grad(value, pred, create_graph=True)
             (curvature,) = torch.autograd.grad(expected.sum(), pred)
@@ -181,7 +182,7 @@ class TestAutograd:
         """pred that is no leaf, used twice, behind a hook, and a target with a gradient alone."""
         pred, target, _ = tensors("nothing", (40, 31), "float32")
         seen = []
-        for path in (no_plain_path, fused.plain_only):
+        for path in (no_plain_path, plain_only):
             w = torch.tensor(0.5, requires_grad=True)
             scaled = pred * w
             scaled.register_hook(lambda g: g * 2)
@@ -264,7 +265,7 @@ UNUSUAL = {
     "mixed": (Criterion(), ONES, ONES.double(), {}),
     "subclass as pred": (Criterion(), ONES.as_subclass(Own), ONES, {}),
     "subclass as target": (Criterion(), ONES, ONES.as_subclass(Own), {}),
-    "meta": (Criterion(), ONES.to("meta"), ONES.to("meta"), {}),
+    "meta": (Criterion(HalfSquaredError()), ONES.to("meta"), ONES.to("meta"), {}),
     "both": (Criterion(), ONES, ONES, {"weight": ONES, "mask": ONES > 0}),
     "a number": (Criterion(), ONES, ONES, {"weight": 2.0}),
     "weight of another dtype": (Criterion(), ONES, ONES, {"weight": ONES.double()}),
@@ -281,10 +282,10 @@ UNUSUAL = {
 def asked(criterion, pred, target, weight=None, mask=None):
     """What the fused paths answer."""
     if weight is None and mask is None:
-        value = one_pass.quick(criterion, pred, target)
+        value = one_pass.quick(BACKEND, criterion, pred, target)
         if value is not None:
             return value
-    return one_pass.value(BACKEND, criterion, pred, target, weight, mask, None)
+    return one_pass.fused(BACKEND, criterion, pred, target, weight, mask, None)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -325,13 +326,13 @@ def test_the_plain_path_serves_small_tensors_but_for_the_mean_of_squares(criteri
     ids=["shapes", "sparse pred", "sparse target", "NumPy target", "NumPy"],
 )
 def test_what_may_be_wrong_is_left_to_the_checks(pred, target):
-    assert one_pass.quick(Criterion(), pred, target) is None
+    assert one_pass.quick(BACKEND, Criterion(), pred, target) is None
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_nested_tensors_are_left_to_the_checks():
     nested = torch.nested.nested_tensor([ONES[0], ONES[1, :2]])
-    assert one_pass.quick(Criterion(), nested, nested) is None
+    assert one_pass.quick(BACKEND, Criterion(), nested, nested) is None
 
 
 class Mode(torch.utils._python_dispatch.TorchDispatchMode):
@@ -354,12 +355,27 @@ def test_the_plain_path_serves_every_transform(large, monkeypatch):
     torch.func.vmap(f)(ONES)
     with forward_ad.dual_level():
         f(forward_ad.make_dual(ONES, ONES))
-    with torch.autocast("cpu"):
-        f(ONES)
-    with Mode():
-        f(ONES)
-    assert answers == [None] * 5
+    assert answers == [None] * 3
     assert asked(Criterion(), ONES, ONES) is not None
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("context", [lambda: torch.autocast("cpu"), Mode], ids=["autocast", "mode"])
+def test_blocks_see_no_operation_of_pytorch_that_somebody_watches(context):
+    with context():
+        assert asked(Criterion(Huber()), ONES, ONES) is None
+    assert asked(Criterion(Huber()), ONES, ONES) is not None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("context", [lambda: torch.autocast("cpu"), Mode], ids=["autocast", "mode"])
+def test_the_function_of_pytorch_is_itself_under_autocast_and_modes(context, dtype):
+    pred, target, _ = tensors("nothing", (40, 31), dtype)
+    expected = results(l2torch.MSELoss(), pred, target, {})
+    with context(), no_plain_path():
+        found = results(l2torch.MSELoss(), pred, target, {})
+    for x, y in zip(found, expected, strict=True):
+        assert_same_bits(x, y)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -385,7 +401,7 @@ def test_compiled_into_one_graph():
 def test_the_plain_path_says_what_is_not_finite(value):
     pred, target = torch.full((9, 99), value), -torch.ones(9, 99)
     *values, grad, opposite = results(l2torch.Criterion(Huber(2.0)), pred, target, {})
-    with fused.plain_only():
+    with plain_only():
         *expected, to_pred, to_target = results(l2torch.Criterion(Huber(2.0)), pred, target, {})
     torch.testing.assert_close(values, expected, rtol=0, atol=0, equal_nan=True)
     assert_same_bits(grad, to_pred)

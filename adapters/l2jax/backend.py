@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from l2core import Criterion, Loss
-from l2core.backend import Namespace
+from l2core import Loss, fastpath
+from l2core.backend import Namespace, PlainPathOnly
 
 XP = cast(Namespace, jnp)
 
@@ -35,7 +35,7 @@ def _psi_jvp(loss: Loss, primals: tuple[Array], tangents: tuple[Array]) -> tuple
     return _psi(loss, *primals), loss.curvature(primals[0], XP) * tangents[0]
 
 
-class JaxBackend:
+class JaxBackend(PlainPathOnly):
     """The one instance is BACKEND."""
 
     xp = XP
@@ -62,24 +62,6 @@ class JaxBackend:
     def matched(self, x: Array, pred: Array) -> Array:
         return x
 
-    def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> None:
-        return None
-
-    def fused(
-        self,
-        criterion: Criterion,
-        pred: Array,
-        target: Array,
-        weight: Array | float | None,
-        mask: Array | None,
-        denominator: Array | float | None,
-    ) -> Array | None:
-        from l2jax import fused  # which imports what imports this
-
-        return fused.value(criterion, pred, target, weight, mask, denominator)
-
-    def fused_value_and_grad(self, *arguments: Any) -> None:
-        return None
-
 
 BACKEND = JaxBackend()
+fastpath.install(JaxBackend, "l2jax.fused")  # which imports what imports this

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jax import Array
 
-from l2core import Criterion, fused
+from l2core import Criterion
 from l2jax import criterion as jitted
 
+if TYPE_CHECKING:
+    from l2core.backend import Backend
 
-def value(
-    criterion: Criterion, pred: Array, target: Array, weight: Any, mask: Any, denominator: Any
+
+def fused(
+    backend: Backend,
+    criterion: Criterion,
+    pred: Array,
+    target: Array,
+    weight: Any,
+    mask: Any,
+    denominator: Any,
 ) -> Array | None:
     """The value, or None for l2jax's own criterion, which is jitted."""
-    if not fused.enabled or isinstance(criterion, jitted.Criterion):
+    if isinstance(criterion, jitted.Criterion):
         return None
     return _jitted(criterion)(pred, target, weight=weight, mask=mask, denominator=denominator)
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from l2core import Criterion, fused
+from l2core import Criterion
 from l2core.backend import Array
+from l2core.fastpath import SQUARES
 
 if TYPE_CHECKING:
     from l2core.backend import Backend
 
 
-def value(
+def fused(
     backend: Backend,
     criterion: Criterion,
     pred: Array,
@@ -28,8 +29,8 @@ def value(
     denominator: Any,
 ) -> Array | None:
     """The value, or None where the plain path serves."""
-    k = fused.SQUARES.get(type(criterion.loss))
-    if k is None or not (fused.enabled and tf.executing_eagerly()):
+    k = SQUARES.get(type(criterion.loss))
+    if k is None or not tf.executing_eagerly():
         return None
     if weight is not None or mask is not None:
         return None

@@ -6,9 +6,8 @@ from typing import Any, cast
 
 import tensorflow as tf
 
-from l2core import Criterion, Loss
-from l2core.backend import Array, Namespace
-from l2keras import fused
+from l2core import Loss, fastpath
+from l2core.backend import Array, Namespace, PlainPathOnly
 
 
 class _TensorFlow:
@@ -84,7 +83,7 @@ def _psi(loss: Loss, r: Array) -> Array:
     return psi(r)
 
 
-class TensorFlowBackend:
+class TensorFlowBackend(PlainPathOnly):
     """The one instance is BACKEND."""
 
     xp = XP
@@ -116,22 +115,6 @@ class TensorFlowBackend:
         with tf.control_dependencies([agree] if agree is not None else []):
             return tf.identity(x)
 
-    def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> None:
-        return None
 
-    def fused(
-        self,
-        criterion: Criterion,
-        pred: Array,
-        target: Array,
-        weight: Array | float | None,
-        mask: Array | None,
-        denominator: Array | float | None,
-    ) -> Array | None:
-        return fused.value(self, criterion, pred, target, weight, mask, denominator)
-
-    def fused_value_and_grad(self, *arguments: Any) -> None:
-        return None
-
-
+fastpath.install(TensorFlowBackend, "l2keras.fused")
 BACKEND = TensorFlowBackend()

@@ -12,10 +12,9 @@ from torch import Tensor
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import Function, forward_ad
 
-from l2core import LOSSES, Criterion, Loss
-from l2core.backend import Namespace, register
+from l2core import LOSSES, Loss, fastpath
+from l2core.backend import Namespace, PlainPathOnly, register
 from l2core.dtypes import dtype_name
-from l2torch import fused
 
 XP = cast(Namespace, namespace)
 
@@ -86,7 +85,7 @@ def _rho_node(r: Tensor, name: str, parameters: tuple[Any, ...]) -> Tensor:
 torch.compiler.assume_constant_result(dtype_name)  # type: ignore[no-untyped-call]
 
 
-class TorchBackend:
+class TorchBackend(PlainPathOnly):
     """The one instance is BACKEND."""
 
     xp = XP
@@ -113,25 +112,7 @@ class TorchBackend:
     def matched(self, x: Tensor, pred: Tensor) -> Tensor:
         return x
 
-    def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> Tensor | None:
-        return None if torch.compiler.is_compiling() else fused.quick(criterion, pred, target)
 
-    def fused(
-        self,
-        criterion: Criterion,
-        pred: Tensor,
-        target: Tensor,
-        weight: Tensor | float | None,
-        mask: Tensor | None,
-        denominator: Tensor | float | None,
-    ) -> Tensor | None:
-        if torch.compiler.is_compiling():
-            return None
-        return fused.value(self, criterion, pred, target, weight, mask, denominator)
-
-    def fused_value_and_grad(self, *arguments: Any) -> None:
-        return None
-
-
+fastpath.install(TorchBackend, "l2torch.fused")
 BACKEND = TorchBackend()
 register(BACKEND, Tensor, torch.nn.Parameter)

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
-from l2core import Criterion, Loss, SquaredError, fused
+from l2core import Criterion, Loss, SquaredError
+from l2core.fastpath import SQUARES, blocks, part
 
 if TYPE_CHECKING:
     from l2core.backend import Backend
@@ -39,25 +40,34 @@ _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 _NATIVE = {"mean": 1, "sum": 2, None: 0}
 
 
-def quick(criterion: Criterion, pred: Any, target: Any) -> Tensor | None:
+def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Tensor | None:
     """The mean or sum of r² by PyTorch's function, of what nothing is wrong with; else None."""
+    if torch.compiler.is_compiling():
+        return None
     native = _NATIVE[criterion._unweighted]
     if (
         not native
         or type(criterion.loss) is not SquaredError
-        or not _usual(pred, target)
-        or pred.is_nested  # which has no shape to compare
-        or target.is_nested
-        or pred.shape != target.shape
+        or type(pred) not in _KINDS
+        or type(target) not in _KINDS
+        or pred.dtype not in _NUMPY
+        or target.dtype is not pred.dtype
+        or forward_ad._current_level >= 0
+        or torch._C._are_functorch_transforms_active()
     ):
         return None
-    size = pred.numel()
-    if pred.is_cpu and size >= (LARGE_GRADIENT if _recorded(pred, target) else LARGE_VALUE):
-        return None
-    return torch._C._nn.mse_loss(pred, target, native) if size else None  # type: ignore[arg-type]
+    try:
+        size = pred.numel() if pred.shape == target.shape else 0
+        if size < LARGE_GRADIENT or not pred.is_cpu:
+            return torch._C._nn.mse_loss(pred, target, native) if size else None  # type: ignore[arg-type]
+        if size < LARGE_VALUE and not _recorded(pred, target):
+            return torch._C._nn.mse_loss(pred, target, native)  # type: ignore[arg-type]
+    except RuntimeError:  # other layouts, which the checks name: asking each tensor costs too much
+        pass
+    return None
 
 
-def value(
+def fused(
     backend: Backend,
     criterion: Criterion,
     pred: Tensor,
@@ -67,7 +77,9 @@ def value(
     denominator: Tensor | float | None,
 ) -> Tensor | None:
     """The value, or None where the plain path serves."""
-    if not _usual(pred, target) or pred.numel() < LARGE or not pred.is_cpu:
+    if torch.compiler.is_compiling() or not _usual(pred, target):
+        return None
+    if pred.numel() < LARGE or not pred.is_cpu:
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
     if inputs is None or not all(map(_dense, (pred, target, weight, mask))):
@@ -159,8 +171,7 @@ def _plain(
 def _usual(pred: Tensor, target: Tensor) -> bool:
     """Whether these are real tensors of a CPU or a CUDA device, and no transform is at work."""
     return (
-        fused.enabled
-        and type(pred) in _KINDS
+        type(pred) in _KINDS
         and type(target) in _KINDS
         and pred.dtype in _NUMPY
         and target.dtype is pred.dtype
@@ -200,15 +211,15 @@ def _pass(
     rows = 1 if factor is None or factor.numel() == size else factor.numel()
     p, t = tensors[0].view(rows, -1), tensors[1].view(rows, -1)
     w, m, g = (None if x is None else x.view(rows, -1) for x in (*tensors[2:], grad))
-    k = fused.SQUARES.get(type(loss), 0.0)  # rho = ½·k·r², psi = k·r
+    k = SQUARES.get(type(loss), 0.0)  # rho = ½·k·r², psi = k·r
     wide = BLOCK if k else BLOCK // 4  # other losses hold more at a time
     residual, scratch = tensors[0].new_empty((2, min(wide, size)))
     total = 0.0
-    for block in fused.blocks(rows, size // rows, wide):
+    for block in blocks(rows, size // rows, wide):
         r = _like(residual, p[block]) if g is None else g[block]
         torch.sub(p[block], t[block], out=r)
-        by = None if w is None else fused.part(w, block)
-        present = None if m is None else fused.part(m, block)
+        by = None if w is None else part(w, block)
+        present = None if m is None else part(m, block)
         if by is not None and not by.amin() > 0:
             present = by != 0
         bits = None if present is None else present.to(_BITS[r.dtype]).neg_()

@@ -1,0 +1,61 @@
+"""What the fast paths of all backends share: how they are found, the switch, blocks.
+
+The fast paths of a backend are one module, which has any of the functions ``quick``, ``fused`` and
+``fused_value_and_grad`` of :class:`l2core.backend.Backend`, ``self`` included. A backend installs
+it if it is there: deleting the file leaves the plain path, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from l2core.losses import HalfSquaredError, SquaredError
+
+if TYPE_CHECKING:
+    from l2core.backend import Array
+
+enabled = True
+"""Whether a criterion asks for fast paths; see :func:`plain_only`."""
+
+SQUARES = {SquaredError: 2.0, HalfSquaredError: 1.0}
+"""k in rho = ½·k·r², psi = k·r."""
+
+
+def install(backend: type, module: str) -> None:
+    """Give a backend's class the fast paths of this module, if there is such a module."""
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        return
+    for name in ("quick", "fused", "fused_value_and_grad"):
+        if hasattr(found, name):
+            setattr(backend, name, getattr(found, name))
+
+
+@contextmanager
+def plain_only() -> Iterator[None]:
+    """Within it every call takes the plain path: for tests, which compare the two."""
+    global enabled
+    before, enabled = enabled, False
+    try:
+        yield
+    finally:
+        enabled = before
+
+
+def blocks(rows: int, columns: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Slices that cover a matrix by contiguous blocks of at most ``size`` elements."""
+    high, wide = max(1, size // columns), min(columns, size)
+    for i in range(0, rows, high):
+        for j in range(0, columns, wide):
+            yield slice(i, i + high), slice(j, j + wide)
+
+
+def part(x: Array, block: tuple[slice, slice]) -> Array:
+    """The block of a matrix whose second axis may have length 1 for all columns."""
+    return x[block] if x.shape[1] > 1 else x[block[0]]
