@@ -6,38 +6,47 @@ import tensorflow as tf
 
 from l2core import Criterion, HalfSquaredError, Huber, SquaredError
 from l2core.fastpath import plain_only
-from paths import MEANS, inputs, no_plain_path, one_large_among_small
+from paths import ARGUMENTS, MEANS, inputs, no_plain_path, one_large_among_small
 
 
-def results(criterion, pred, target):
-    """Value, its gradients to pred and target, and theirs to pred."""
+def results(criterion, pred, target, arguments):
+    """Value, its gradients to pred, target and weight, and theirs to pred and weight."""
     pred, target = tf.Variable(pred), tf.constant(target)
-    with tf.GradientTape() as outer:
+    arguments = {name: tf.constant(x) for name, x in arguments.items()}
+    weights = [x for name, x in arguments.items() if name == "weight"]
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(weights)
         with tf.GradientTape() as tape:
-            tape.watch(target)
-            value = criterion(pred, target)
-        grads = tape.gradient(value, [pred, target])
-    return value.numpy(), *(x.numpy() for x in grads), outer.gradient(grads[0], pred).numpy()
+            tape.watch([target, *weights])
+            value = criterion(pred, target, **arguments)
+        grads = tape.gradient(value, [pred, target, *weights])
+    second = [y for x in grads for y in outer.gradient(x, [pred, *weights])]
+    return value.numpy(), *(None if x is None else x.numpy() for x in (*grads, *second))
 
 
+@pytest.mark.parametrize("kind", ARGUMENTS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("fields", MEANS, ids=str)
 @pytest.mark.parametrize("loss", [SquaredError(), HalfSquaredError()], ids=repr)
-def test_both_paths_agree(loss, fields, dtype):
+def test_both_paths_agree(loss, fields, dtype, kind):
     criterion = Criterion(loss, **fields)
-    pred, target, _ = inputs("nothing", (40, 31), dtype)
+    pred, target, arguments = inputs(kind, (40, 31), dtype)
     with no_plain_path():
-        *found, value = reversed(results(criterion, pred, target))
+        value, *found = results(criterion, pred, target, arguments)
     with plain_only():
-        *expected, plain = reversed(results(criterion, pred, target))
-    # Sums of 1240 elements in any order, and 5 roundings; of a root also in its derivatives.
+        plain, *expected = results(criterion, pred, target, arguments)
+    # Sums of 1240 elements in any order, and 5 roundings; those of a root, and of a mean by the
+    # weights, are in the derivatives too: the value in those to a weight, with its own sign.
     bound = (1240 + 5) * np.finfo(dtype).eps
     np.testing.assert_allclose(value, plain, rtol=bound)
-    for x, y in zip(found, expected, strict=True):
-        if criterion.reduction == "root_mean":
-            np.testing.assert_allclose(x, y, rtol=4 * bound, atol=bound * np.abs(y).max())
+    for i, (x, y) in enumerate(zip(found, expected, strict=True)):
+        if y is None:
+            assert x is None
+        elif criterion.reduction == "root_mean" or i > 1:
+            np.testing.assert_allclose(x, y, rtol=4 * bound, atol=4 * bound * np.abs(y).max())
         else:
-            assert x.tobytes() == y.tobytes()
+            # Where absent, the gradient to a target is minus that to a prediction: -0.
+            assert (x + 0).tobytes() == y.tobytes()
 
 
 def test_the_sum_is_that_of_tensorflow():
@@ -53,8 +62,10 @@ ONES = tf.ones((4, 6))
 UNUSUAL = {
     "another loss": (Criterion(Huber()), ONES, {}),
     "axis": (Criterion(axis=0), ONES, {}),
-    "weight": (Criterion(), ONES, {"weight": ONES}),
-    "mask": (Criterion(), ONES, {"mask": ONES > 0}),
+    "both": (Criterion(), ONES, {"weight": ONES, "mask": ONES > 0}),
+    "a number": (Criterion(), ONES, {"weight": 2.0}),
+    "weight of another dtype": (Criterion(), ONES, {"weight": tf.cast(ONES, "float64")}),
+    "weight per output": (Criterion(), ONES, {"weight": ONES[:1]}),
     "halves": (Criterion(), tf.cast(ONES, "bfloat16"), {}),
     "integers": (Criterion(), tf.cast(ONES, "int32"), {}),
 }

@@ -1,8 +1,8 @@
-"""TensorFlow's squared errors by its own fused sum of squares. It can be deleted.
+"""TensorFlow's squared errors by its own fused operations. It can be deleted.
 
 ``tf.nn.l2_loss`` is ½Σr², its gradient r, both without a tensor of squares: the same bits as the
-plain path, and the same sum. In a graph XLA would add its terms one by one; there the plain path
-fuses.
+plain path, and the same sum. ``tf.math.multiply_no_nan`` weighs and selects at once. In a graph XLA
+would add their terms one by one; there the plain path fuses.
 """
 
 from __future__ import annotations
@@ -32,9 +32,30 @@ def fused(
     k = SQUARES.get(type(criterion.loss))
     if k is None or not tf.executing_eagerly():
         return None
-    if weight is not None or mask is not None:
-        return None
-    inputs = criterion._single_sum(backend, pred, target, None, None, denominator)
+    inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
     if inputs is None:
         return None
-    return criterion._reduced(k * tf.nn.l2_loss(pred - target), inputs)
+    r = pred - target
+    if inputs.weight is not None:
+        total = _weighted(r, inputs.weight, k)
+    else:
+        r = r if inputs.present is None else tf.where(inputs.present, r, tf.zeros((), r.dtype))
+        total = k * tf.nn.l2_loss(r)
+    return criterion._reduced(total, inputs)
+
+
+def _weighted(r: Array, weight: Array, k: float) -> Array:
+    """½·k·Σω·r², where ω = 0 counts as 0 in value and gradients, whatever r is."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def total(r: Array, weight: Array) -> Any:
+        def gradients(upstream: Array) -> tuple[Array, Array]:
+            selected = tf.where(weight != 0, r, tf.zeros((), r.dtype))  # for second derivatives
+            to_r = tf.math.multiply_no_nan(k * selected, upstream * weight)
+            to_each = 0.5 * k * upstream * tf.square(selected)
+            alike = [i for i, n in enumerate(weight.shape) if n == 1]
+            return to_r, tf.reduce_sum(to_each, alike, keepdims=True)
+
+        return 0.5 * k * tf.reduce_sum(tf.math.multiply_no_nan(tf.square(r), weight)), gradients
+
+    return total(r, weight)
