@@ -1,6 +1,7 @@
 """torch's one pass: the bits of the plain path under all that autograd does, and only on the CPU's
 usual tensors."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -34,8 +35,8 @@ def relative_bound(dtype):
 def small_blocks(monkeypatch):
     """Everything is large, and takes several blocks."""
     monkeypatch.setattr(one_pass, "LARGE", 1)
-    monkeypatch.setattr(one_pass, "LARGE_VALUE", 1)
-    monkeypatch.setattr(one_pass, "LARGE_GRADIENT", 1)
+    monkeypatch.setattr(one_pass, "LARGE_SELECTED", 1)
+    monkeypatch.setattr(one_pass, "LARGE_SQUARES", 1)
     monkeypatch.setattr(one_pass, "BLOCK", 256)
     monkeypatch.setattr(one_pass, "ROW", 64)
 
@@ -85,7 +86,7 @@ def test_both_paths_agree(loss, fields, kind):
             assert_same_bits(to_target, opposite)
 
 
-@pytest.mark.parametrize("n", [1, 33, 10_000, one_pass.LARGE_GRADIENT - 1, one_pass.LARGE_GRADIENT])
+@pytest.mark.parametrize("n", [1, 33, 10_000, one_pass.LARGE_SQUARES - 1, one_pass.LARGE_SQUARES])
 def test_the_mean_of_squares_at_any_size(n):
     pred, target, total = one_large_among_small(n)
     pred, target = torch.from_numpy(pred).requires_grad_(), torch.from_numpy(target)
@@ -138,6 +139,35 @@ class TestAutograd:
         value.backward()
         assert pred.grad.data_ptr() == place
         assert not made
+
+    def test_the_memory_of_a_gradient_serves_the_next_one(self):
+        pred, target, _ = tensors("nothing", (40, 31), "float32")
+        pred.requires_grad_()
+
+        def gradient():
+            (found,) = torch.autograd.grad(l2torch.MSELoss()(pred, target), pred)
+            return found
+
+        first = gradient()
+        row, place, kept = first[3], first.data_ptr(), first.clone()
+        del first  # held by its row
+        second = gradient()
+        assert second.data_ptr() != place
+        assert_same_bits(row, kept[3])
+        second.fill_(torch.nan)
+        del row
+        assert gradient().data_ptr() == place
+        assert_same_bits(gradient(), kept)
+
+    def test_large_memory_goes_back_to_the_system(self, monkeypatch):
+        pred, target, _ = tensors("nothing", (40, 31), "float32")
+        size = pred.numel() * pred.element_size()
+        for limit, kept in ((size, [size]), (size - 1, [])):
+            one_pass._kept.clear()
+            monkeypatch.setattr(one_pass, "KEPT", limit)
+            results(l2torch.MSELoss(), pred, target, {})
+            gc.collect()
+            assert list(one_pass._kept) == kept
 
     def test_a_second_backward(self, leaf):
         pred, _, value, _ = leaf

@@ -12,6 +12,7 @@ bits; its gradient for an upstream gradient that is no power of 2 may differ in 
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -25,11 +26,13 @@ from l2core.fastpath import SQUARES, blocks, part
 if TYPE_CHECKING:
     from l2core.backend import Backend
 
-LARGE = 500_000
-"""Elements from which blocks are faster than the plain path."""
-LARGE_VALUE, LARGE_GRADIENT = 8_000_000, 2_000_000
-"""The same of the mean of r², for which PyTorch has a function of its own: alone, with gradient."""
+LARGE, LARGE_SELECTED = 500_000, 30_000
+"""Elements from which blocks are faster than the plain path, and with weights or a mask."""
+LARGE_SQUARES = 2_500_000
+"""The same of the mean of r², for which PyTorch has a function of its own."""
 BLOCK = 1 << 20
+KEPT = 1 << 28
+"""Bytes of the largest gradient whose memory is kept for the next one."""
 ROW = 512
 """Elements of a norm, which PyTorch adds up in 8 lanes; the norms' squares are added in float64."""
 
@@ -58,9 +61,7 @@ def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Ten
         return None
     try:
         size = pred.numel() if pred.shape == target.shape else 0
-        if size < LARGE_GRADIENT or not pred.is_cpu:
-            return torch._C._nn.mse_loss(pred, target, native) if size else None  # type: ignore[arg-type]
-        if size < LARGE_VALUE and not _recorded(pred, target):
+        if 0 < size < LARGE_SQUARES or (size and not pred.is_cpu):
             return torch._C._nn.mse_loss(pred, target, native)  # type: ignore[arg-type]
     except RuntimeError:  # other layouts, which the checks name: asking each tensor costs too much
         pass
@@ -79,7 +80,8 @@ def fused(
     """The value, or None where the plain path serves."""
     if torch.compiler.is_compiling() or not _usual(pred, target):
         return None
-    if pred.numel() < LARGE or not pred.is_cpu:
+    large = LARGE if weight is None and mask is None else LARGE_SELECTED
+    if pred.numel() < large or not pred.is_cpu:
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
     if inputs is None or not all(map(_dense, (pred, target, weight, mask))):
@@ -193,8 +195,26 @@ def _dense(x: Any) -> bool:
 
 
 def _buffer(x: Tensor) -> Tensor:
-    # NumPy asks the system for huge pages, whose first touch costs a fraction of that of small ones.
-    return torch.from_numpy(np.empty(x.shape, _NUMPY[x.dtype]))
+    """A place for a gradient: the last one's, once nobody holds it any more, or a new one.
+
+    The first touch of fresh pages costs as much as the whole pass.
+    """
+    size = x.numel() * x.element_size()
+    memory = _kept.pop(size, None)
+    if memory is None:  # NumPy asks for huge pages, whose first touch costs less than small ones'
+        memory = np.empty(size, np.uint8)
+    array = memory.view(_NUMPY[x.dtype]).reshape(x.shape)
+    weakref.finalize(array, _keep, memory).atexit = False
+    return torch.from_numpy(array)
+
+
+_kept: dict[int, np.ndarray[Any, np.dtype[np.uint8]]] = {}
+
+
+def _keep(memory: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    if memory.size <= KEPT:
+        _kept.clear()
+        _kept[memory.size] = memory
 
 
 def _pass(
