@@ -9,7 +9,15 @@ import pytest
 
 from l2core import Criterion, HalfSquaredError, Huber, SquaredError, fused
 from l2core.fastpath import plain_only
-from paths import ARGUMENTS, MEANS, SHAPES, inputs, no_plain_path, one_large_among_small
+from paths import (
+    ARGUMENTS,
+    MEANS,
+    SHAPES,
+    every_size_is_large,
+    inputs,
+    no_plain_path,
+    one_large_among_small,
+)
 
 ROUNDINGS = 5
 """Of an element and of the result: residual (twice, by the square), square, weight, rounding."""
@@ -21,10 +29,10 @@ def relative_bound(dtype):
 
 
 @pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(fused, "SMALL", 200)
-    monkeypatch.setattr(fused, "BLOCK", 256)
-    monkeypatch.setattr(fused, "ROW", 64)
+def small_blocks():
+    """Everything is large, and takes several blocks."""
+    with every_size_is_large():
+        yield
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -17,7 +17,15 @@ from l2core import Criterion, HalfSquaredError, Huber, SquaredError
 from l2core.fastpath import plain_only
 from l2torch import fused as one_pass
 from l2torch.backend import BACKEND
-from paths import ARGUMENTS, MEANS, SHAPES, inputs, no_plain_path, one_large_among_small
+from paths import (
+    ARGUMENTS,
+    MEANS,
+    SHAPES,
+    every_size_is_large,
+    inputs,
+    no_plain_path,
+    one_large_among_small,
+)
 from subjects import ONE_OF_EACH
 
 LOSSES = [HalfSquaredError(), *(loss for loss in ONE_OF_EACH if not loss.takes_variance)]
@@ -32,13 +40,10 @@ def relative_bound(dtype):
 
 
 @pytest.fixture
-def small_blocks(monkeypatch):
+def small_blocks():
     """Everything is large, and takes several blocks."""
-    monkeypatch.setattr(one_pass, "LARGE", 1)
-    monkeypatch.setattr(one_pass, "LARGE_SELECTED", 1)
-    monkeypatch.setattr(one_pass, "LARGE_SQUARES", 1)
-    monkeypatch.setattr(one_pass, "BLOCK", 256)
-    monkeypatch.setattr(one_pass, "ROW", 64)
+    with every_size_is_large():
+        yield
 
 
 def tensors(kind, shape, dtype):

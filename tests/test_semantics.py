@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agreement import Call, differences, disagreements
+from paths import every_size_is_large
 from semantics import COMPLEX, GROUPS, PRED, WEIGHTINGS, case, rubbish
 from subjects import DEFAULT_LOSSES, float_dtypes
 
@@ -25,6 +26,16 @@ def test_eager(harness, mode, group):
     cases = sample(GROUPS[group], 3, harness, mode) if "jax" in harness.name else GROUPS[group]
     for dtype in float_dtypes(harness):
         assert disagreements(harness, cases, dtype) == []
+
+
+@pytest.mark.modes("eager")
+@by_group
+def test_fast_paths(harness, mode, group):
+    """As far as there are any: those for large arrays take these, in several blocks."""
+    if "jax" in harness.name or "strict" in harness.name:
+        return
+    with every_size_is_large(block=8):
+        assert disagreements(harness, GROUPS[group], "float32") == []
 
 
 @pytest.mark.modes("jit", "function", "xla")

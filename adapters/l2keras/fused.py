@@ -50,9 +50,10 @@ def _weighted(r: Array, weight: Array, k: float) -> Array:
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def total(r: Array, weight: Array) -> Any:
         def gradients(upstream: Array) -> tuple[Array, Array]:
-            selected = tf.where(weight != 0, r, tf.zeros((), r.dtype))  # for second derivatives
-            to_r = tf.math.multiply_no_nan(k * selected, upstream * weight)
-            to_each = 0.5 * k * upstream * tf.square(selected)
+            present, zero = weight != 0, tf.zeros((), r.dtype)
+            selected = tf.where(present, r, zero)  # so that second derivatives are finite too
+            to_r = k * selected * tf.math.multiply_no_nan(upstream, weight)
+            to_each = tf.where(present, 0.5 * k * upstream * tf.square(selected), zero)
             alike = [i for i, n in enumerate(weight.shape) if n == 1]
             return to_r, tf.reduce_sum(to_each, alike, keepdims=True)
 

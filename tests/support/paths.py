@@ -1,6 +1,7 @@
 """Inputs for the fused paths: what they serve, on arrays that take several blocks."""
 
-from contextlib import contextmanager
+import sys
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import numpy as np
@@ -49,4 +50,19 @@ def one_large_among_small(n):
 def no_plain_path():
     """Within it the plain path fails."""
     with mock.patch.object(Criterion, "_prepared", side_effect=AssertionError("the plain path")):
+        yield
+
+
+@contextmanager
+def every_size_is_large(block=256):
+    """Within it the fast paths that are for large arrays take small ones, by blocks."""
+    sizes = {"l2core.fused": {"SMALL": 0, "BLOCK": block, "ROW": block // 4}}
+    sizes["l2torch.fused"] = {
+        **dict.fromkeys(("LARGE", "LARGE_SELECTED", "LARGE_SQUARES"), 1),
+        "BLOCK": 256,
+        "ROW": 64,
+    }
+    with ExitStack() as stack:
+        for name in sizes.keys() & sys.modules.keys():
+            stack.enter_context(mock.patch.multiple(name, **sizes[name]))
         yield
