@@ -34,6 +34,8 @@ class Task:
     dtype: str
     n: int
     calls: dict[str, Callable[[], object]]
+    forget: Callable[[], object] = gc.collect
+    """Gives back what ours keeps from call to call, so that the memory of a call counts it."""
 
 
 @dataclass
@@ -65,8 +67,10 @@ def allocator() -> str:
     return "no faults" if kept else "default"
 
 
-def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> list[dict[str, float]]:
-    """Rounds of all calls in random order, each the seconds of one call."""
+def interleaved(
+    calls: dict[str, Callable[[], object]], seconds: float, least: int = 7
+) -> list[dict[str, float]]:
+    """Rounds of all calls in random order, at least so many, each the seconds of one call."""
     order, once = list(calls), {}
     for name in order:
         calls[name]()  # warm: thread pools, caches of compiled code, pages
@@ -76,7 +80,7 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> list[
     times = {name: min(2000, max(1, round(2e-4 / once[name]))) for name in order}
     spent = sum(times[name] * once[name] for name in order)
     shuffle, rounds = random.Random(0).shuffle, []
-    for _ in range(min(101, max(7, round(seconds / spent)))):
+    for _ in range(min(101, max(least, round(seconds / spent)))):
         shuffle(order)
         seen = {}
         for name in order:
@@ -89,12 +93,15 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> list[
     return rounds
 
 
-def extra_bytes(call: Callable[[], object]) -> float | None:
+def extra_bytes(
+    call: Callable[[], object], forget: Callable[[], object] = gc.collect
+) -> float | None:
     """How far a call, once warm, raises the peak of resident memory; None where that is not told."""
     peak = Path("/proc/self/clear_refs")
     if not peak.exists():
         return None
     call()
+    forget()
     gc.collect()
     peak.write_text("5")  # the peak is what is resident now
     before = _status("VmHWM")
@@ -112,7 +119,8 @@ def _status(name: str) -> int:
 def measured(task: Task, seconds: float) -> Row:
     gc.collect()
     gc.disable()
-    rounds = interleaved(task.calls, seconds)
+    # Where bars are, medians of enough: page faults make single calls differ by half.
+    rounds = interleaved(task.calls, seconds, least=7 if task.n > 10_000_000 else 21)
     gc.enable()
     row = Row(task.framework, task.what, task.variant, task.dtype, task.n, allocator())
     for name in task.calls:
@@ -121,7 +129,7 @@ def measured(task: Task, seconds: float) -> Row:
     # Only where arrays come from the system and go back to it.
     if task.n == 10_000_000 and row.allocator == "default":
         for name, call in task.calls.items():
-            extra = extra_bytes(call)
+            extra = extra_bytes(call, task.forget)
             if extra is not None:
                 row.extra_bytes[name] = extra / task.n
     return row

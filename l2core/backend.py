@@ -174,26 +174,22 @@ class PlainBackend(PlainPathOnly):
         return x
 
 
-_by_type: dict[type, Backend] = {}
+by_type: dict[type, Backend] = {}
+"""The backends of the types of arrays that have been seen; a call looks here by itself."""
 
 
 def register(backend: Backend, *types: type) -> None:
     """Make ``backend`` the one of these types, without a search for it at the first call."""
     for kind in types:
-        _by_type[kind] = backend
+        by_type[kind] = backend
 
 
 def backend_of(x: Any, name: str) -> Backend:
     """The backend of an array; TypeError, naming the argument, if x is not one."""
-    backend = _by_type.get(type(x))
+    backend = by_type.get(type(x))
     if backend is None:
-        backend = _by_type[type(x)] = _find(x, name)
+        backend = by_type[type(x)] = _find(x, name)
     return backend
-
-
-def known_backend(x: Any) -> Backend | None:
-    """The backend of an array if one of its type has been seen before."""
-    return _by_type.get(type(x))
 
 
 def check_array(x: Any, name: str, backend: Backend) -> None:
@@ -213,7 +209,7 @@ def narrowed(x: np.ndarray[Any, Any] | np.generic, widest: str) -> Any:
 
 
 def _find(x: Any, name: str) -> Backend:
-    for known in _by_type.values():  # a further type of a known framework, met while tracing, say
+    for known in by_type.values():  # a further type of a known framework, met while tracing, say
         if isinstance(x, known.arrays):
             known.check(x, name)
             return known

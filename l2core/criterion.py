@@ -10,7 +10,7 @@ from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 from l2core import fastpath
-from l2core.backend import Array, Backend, backend_of, known_backend
+from l2core.backend import Array, Backend, backend_of, by_type
 from l2core.checks import (
     axes_of,
     check_aligned,
@@ -120,7 +120,7 @@ class Criterion:
         """
         fast = fastpath.enabled and variance is None
         if fast and weight is None and mask is None and denominator is None:
-            known = self._backend or known_backend(pred)
+            known = self._backend or by_type.get(type(pred))
             value = None if known is None else known.quick(self, pred, target)
             if value is not None:
                 return value

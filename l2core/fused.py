@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray
 
 from l2core.fastpath import SQUARES, blocks, part
 
@@ -33,7 +34,7 @@ _LARGEST = {np.dtype("f4"): (2 - 2**-23) * 2.0**127, np.dtype("f8"): sys.float_i
 def quick(backend: Backend, criterion: Criterion, pred: Array, target: Array) -> Array | None:
     """The value of a small call of the usual kind, which nothing is wrong with; else None."""
     kind, k = criterion._unweighted, SQUARES.get(type(criterion.loss))
-    if kind is None or k is None or type(pred) is not np.ndarray or type(target) is not np.ndarray:
+    if kind is None or k is None or type(pred) is not ndarray or type(target) is not ndarray:
         return None
     dtype, size = pred.dtype, pred.size
     largest = _LARGEST.get(dtype)
