@@ -356,36 +356,33 @@ class Criterion:
         mask: Any,
         denominator: Any,
     ) -> _Inputs | None:
-        """What ``_prepared`` gives, without a pass over the data, for a fused path to sum up.
+        """What ``_prepared`` gives, with pred and target as they are, for a fused path to sum up.
 
-        None unless the value comes of one sum over float32 or float64 arrays, with at most one
-        array of weights, or one mask, along the leading axes. Weights of 0 are still present,
-        unless present elements are the denominator.
+        None unless the value comes of one sum over real arrays, with at most one array of weights,
+        or one mask, along the leading axes. Weights of 0 are still present, unless present elements
+        are the denominator.
         """
-        dtype, factor = dtype_name(pred.dtype), mask if weight is None else weight
-        if (
-            self.reduction == "none"
-            or self.axis is not None
-            or self.nan_targets != "propagate"
-            or dtype not in ("float32", "float64")
-            or target.dtype != pred.dtype
-        ):
+        factor = mask if weight is None else weight
+        if self.reduction == "none" or self.axis is not None or self.nan_targets != "propagate":
             return None
         if factor is not None and (
             isinstance(factor, int | float)
             or len(factor.shape) == 0
             or factor.shape != pred.shape[: len(factor.shape)]
-            or (weight is not None and (mask is not None or weight.dtype != pred.dtype))
+            or (weight is not None and mask is not None)
         ):
+            return None
+        residual, real = residual_dtypes(pred, target, (weight,), backend)
+        if residual != real:
             return None
         if factor is not None:
             factor = _aligned(factor, pred, backend)
         present = factor if weight is None else None
         if weight is not None:
-            weight = factor
-            present = factor != 0 if self.denominator == "count" else None
-        given = _given(denominator, dtype, backend)
-        return _Inputs(backend, pred, target, weight, present, None, None, given, dtype)
+            weight = _cast(factor, real, backend)
+            present = weight != 0 if self.denominator == "count" else None
+        given = _given(denominator, real, backend)
+        return _Inputs(backend, pred, target, weight, present, None, None, given, real)
 
     def _selected(self, inputs: _Inputs) -> tuple[Array, Array]:
         """pred and target, 0 where absent: before subtracting, so that no NaN is ever met."""

@@ -69,7 +69,7 @@ def fused(
 ) -> Array | None:
     """The value, or None where the plain path serves."""
     k = SQUARES.get(type(criterion.loss))
-    if k is None or not _usual(pred, target):
+    if k is None or not _usual(pred, target, weight):
         return None
     dtype = pred.dtype
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
@@ -91,7 +91,7 @@ def fused_value_and_grad(
 ) -> tuple[Array, Array] | None:
     """The value and its gradient, in ``out`` if given, or None where the plain path serves."""
     k = SQUARES.get(type(criterion.loss))
-    if k is None or criterion.reduction == "root_mean" or not _usual(pred, target):
+    if k is None or criterion.reduction == "root_mean" or not _usual(pred, target, weight):
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
     if inputs is None or not _contiguous(pred, target, weight, mask, out):
@@ -116,12 +116,13 @@ def fused_value_and_grad(
     return criterion._reduced(dtype.type(total), inputs), grad
 
 
-def _usual(pred: Any, target: Any) -> bool:
+def _usual(pred: Any, target: Any, weight: Any) -> bool:
     return (
         type(pred) is np.ndarray
         and type(target) is np.ndarray
         and pred.dtype in _LARGEST
         and target.dtype == pred.dtype
+        and (type(weight) is not np.ndarray or weight.dtype == pred.dtype)
         and pred.size > 0
     )
 

@@ -33,7 +33,9 @@ def fused(
     if k is None or not tf.executing_eagerly():
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
-    if inputs is None:
+    if inputs is None or any(
+        x is not None and x.dtype != inputs.real for x in (pred, target, weight)
+    ):
         return None
     r = pred - target
     if inputs.weight is not None:

@@ -38,8 +38,9 @@ ROW = 512
 
 _Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor | None, Tensor | None]  # weight and mask last
 _KINDS = (Tensor, torch.nn.Parameter)
-_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+_NUMBERS = {torch.float16, torch.bfloat16, *_BITS}
+_NUMBERS |= {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 _NATIVE = {"mean": 1, "sum": 2, None: 0}
 
 
@@ -53,7 +54,7 @@ def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Ten
         or type(criterion.loss) is not SquaredError
         or type(pred) not in _KINDS
         or type(target) not in _KINDS
-        or pred.dtype not in _NUMPY
+        or pred.dtype not in _BITS
         or target.dtype is not pred.dtype
         or forward_ad._current_level >= 0
         or torch._C._are_functorch_transforms_active()
@@ -81,7 +82,7 @@ def fused(
     if torch.compiler.is_compiling() or not _usual(pred, target):
         return None
     large = LARGE if weight is None and mask is None else LARGE_SELECTED
-    if pred.numel() < large or not pred.is_cpu:
+    if pred.numel() < large:
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
     if inputs is None or not all(map(_dense, (pred, target, weight, mask))):
@@ -90,21 +91,21 @@ def fused(
         return None
     tensors = pred, target, inputs.weight, inputs.present
     recorded = _recorded(pred, target)
+    dtype: torch.dtype = getattr(torch, inputs.real)
     upstream, grad = 1.0, None
     with torch.no_grad():
         if recorded and pred.requires_grad and criterion.reduction != "root_mean":
             if criterion.reduction == "mean":
                 inputs = inputs._replace(denominator=criterion._denominator(inputs))
-            upstream, grad = float(criterion._reduced(pred.new_ones(()), inputs)), _buffer(pred)
-        total = _pass(backend, criterion.loss, tensors, grad, upstream)
-    if not abs(total) <= torch.finfo(pred.dtype).max:
+            one = torch.ones((), dtype=dtype)
+            upstream, grad = float(criterion._reduced(one, inputs)), _buffer(pred)
+        total = _pass(backend, criterion.loss, tensors, dtype, grad, upstream)
+    if not abs(total) <= torch.finfo(dtype).max:
         return None
-    made = upstream, grad
-    result = (
-        _Sum.apply(*tensors, criterion, backend, total, made)  # type: ignore[no-untyped-call]
-        if recorded
-        else pred.new_full((), total)
-    )
+    result = torch.full((), total, dtype=dtype)
+    if recorded:
+        made = upstream, grad
+        result = _Sum.apply(*tensors, criterion, backend, result, made)  # type: ignore[no-untyped-call]
     return cast(Tensor, criterion._reduced(result, inputs))
 
 
@@ -120,12 +121,13 @@ class _Sum(Function):
         mask: Tensor | None,
         criterion: Criterion,
         backend: Backend,
-        total: float,
+        total: Tensor,
         made: tuple[float, Tensor | None],
     ) -> Tensor:
         ctx.save_for_backward(pred, target, weight, mask)  # which notices changes in place
         ctx.criterion, ctx.backend, ctx.made = criterion, backend, made
-        return pred.new_full((), total)
+        ctx.dtype = total.dtype
+        return total.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -133,15 +135,15 @@ class _Sum(Function):
         if torch.is_grad_enabled() or _batched(grads[0]):
             found = _plain(ctx.backend, ctx.criterion, tensors, (to_pred, to_target), grads[0])
             return (*found, *[None] * 6)
-        upstream, loss = float(grads[0]), ctx.criterion.loss
+        upstream, common = float(grads[0]), (ctx.backend, ctx.criterion.loss, tensors, ctx.dtype)
         (made_for, grad), ctx.made = ctx.made, (1.0, None)  # its next owner may write into it
         if to_pred and (grad is None or made_for != upstream):
             grad = _buffer(tensors[0]) if grad is None else grad
-            _pass(ctx.backend, loss, tensors, grad, upstream)
+            _pass(*common, grad, upstream)
         opposite = None
         if to_target:
             opposite = _buffer(tensors[1])
-            _pass(ctx.backend, loss, tensors, opposite, -upstream)
+            _pass(*common, opposite, -upstream)
         return (grad, opposite, *[None] * 6)
 
 
@@ -171,16 +173,16 @@ def _plain(
 
 
 def _usual(pred: Tensor, target: Tensor) -> bool:
-    """Whether these are real tensors of a CPU or a CUDA device, and no transform is at work."""
+    """Whether these are tensors of numbers of which plain memory is all, and nobody watches."""
     return (
         type(pred) in _KINDS
         and type(target) in _KINDS
-        and pred.dtype in _NUMPY
-        and target.dtype is pred.dtype
+        and pred.dtype in _NUMBERS
+        and target.dtype in _NUMBERS
         and pred.layout is target.layout is torch.strided
-        and (pred.is_cpu or pred.is_cuda)
+        and pred.is_cpu
+        and target.is_cpu
         and not torch._C._are_functorch_transforms_active()
-        and not torch._C._is_any_autocast_enabled()
         and torch._C._len_torch_dispatch_stack() == 0
         and forward_ad._current_level < 0
     )
@@ -203,9 +205,9 @@ def _buffer(x: Tensor) -> Tensor:
     memory = _kept.pop(size, None)
     if memory is None:  # NumPy asks for huge pages, whose first touch costs less than small ones'
         memory = np.empty(size, np.uint8)
-    array = memory.view(_NUMPY[x.dtype]).reshape(x.shape)
+    array = memory.view()
     weakref.finalize(array, _keep, memory).atexit = False
-    return torch.from_numpy(array)
+    return torch.from_numpy(array).view(x.dtype).view(x.shape)
 
 
 _kept: dict[int, np.ndarray[Any, np.dtype[np.uint8]]] = {}
@@ -221,10 +223,14 @@ def _pass(
     backend: Backend,
     loss: Loss,
     tensors: _Tensors,
+    dtype: torch.dtype,
     grad: Tensor | None,
     upstream: float,
 ) -> float:
-    """Σ ω·rho over the present elements; ``grad`` becomes upstream·ω·psi, and 0 where absent."""
+    """Σ ω·rho over the present elements; ``grad`` becomes upstream·ω·psi, and 0 where absent.
+
+    Computed in ``dtype``; a block of other tensors is converted in cache.
+    """
     # Matrices, with a row for each element of a weight or mask that has fewer elements than pred.
     factor = tensors[3] if tensors[2] is None else tensors[2]
     size = tensors[0].numel()
@@ -233,11 +239,15 @@ def _pass(
     w, m, g = (None if x is None else x.view(rows, -1) for x in (*tensors[2:], grad))
     k = SQUARES.get(type(loss), 0.0)  # rho = ½·k·r², psi = k·r
     wide = BLOCK if k else BLOCK // 4  # other losses hold more at a time
-    residual, scratch = tensors[0].new_empty((2, min(wide, size)))
+    residual, scratch = torch.empty((2, min(wide, size)), dtype=dtype)
+    exact = torch.promote_types(p.dtype, t.dtype) is dtype  # as PyTorch subtracts them
     total = 0.0
     for block in blocks(rows, size // rows, wide):
-        r = _like(residual, p[block]) if g is None else g[block]
-        torch.sub(p[block], t[block], out=r)
+        r = g[block] if g is not None and g.dtype is dtype else _like(residual, p[block])
+        if exact:
+            torch.sub(p[block], t[block], out=r)
+        else:
+            r.copy_(p[block]).sub_(t[block])
         by = None if w is None else part(w, block)
         present = None if m is None else part(m, block)
         if by is not None and not by.amin() > 0:
@@ -256,6 +266,8 @@ def _pass(
             if by is not None:
                 scale = torch.mul(by, scale, out=_like(scratch, by))
             _select(torch.mul(psi, scale, out=r), bits)
+            if g.dtype is not dtype:
+                g[block] = r
     return 0.5 * k * total if k else total
 
 
