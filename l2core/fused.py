@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
+from l2core.dtypes import REAL_FLOATS, dtype_name
 from l2core.fastpath import SQUARES, blocks, part
 
 if TYPE_CHECKING:
@@ -69,13 +70,13 @@ def fused(
 ) -> Array | None:
     """The value, or None where the plain path serves."""
     k = SQUARES.get(type(criterion.loss))
-    if k is None or not _usual(pred, target, weight):
+    if k is None or not _contiguous(pred, target, weight, mask) or not pred.size:
         return None
-    dtype = pred.dtype
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
-    if inputs is None or not _contiguous(pred, target, weight, mask):
+    if inputs is None:
         return None
-    total = 0.5 * k * _pass(pred, target, inputs.weight, inputs.present)
+    dtype = np.dtype(inputs.real)
+    total = 0.5 * k * _pass(pred, target, inputs.weight, inputs.present, dtype)
     return criterion._reduced(dtype.type(total), inputs) if total <= _LARGEST[dtype] else None
 
 
@@ -91,40 +92,33 @@ def fused_value_and_grad(
 ) -> tuple[Array, Array] | None:
     """The value and its gradient, in ``out`` if given, or None where the plain path serves."""
     k = SQUARES.get(type(criterion.loss))
-    if k is None or criterion.reduction == "root_mean" or not _usual(pred, target, weight):
+    if k is None or criterion.reduction == "root_mean" or not pred.size:
+        return None
+    if not _contiguous(pred, target, weight, mask, out):
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
-    if inputs is None or not _contiguous(pred, target, weight, mask, out):
+    if inputs is None:
         return None
     # The plain path, if it must serve after all, would miss what out has overwritten.
     if out is not None and any(
         x is not None and np.may_share_memory(out, x) for x in (pred, target, weight, mask)
     ):
         return None
-    dtype = pred.dtype
-    divisor = 1
+    dtype, divisor = np.dtype(inputs.real), 1
     if criterion.reduction == "mean":
         divisor = criterion._denominator(inputs)
         inputs = inputs._replace(denominator=divisor)
     if not divisor > 0:
         return None
-    grad = np.empty_like(pred) if out is None else out
+    grad = out
+    if grad is None:
+        name = dtype_name(pred.dtype)
+        grad = np.empty(pred.shape, pred.dtype.newbyteorder("=") if name in REAL_FLOATS else dtype)
     scale = dtype.type(k) * dtype.type(1 / divisor)  # exact: k is 1 or 2
-    total = 0.5 * k * _pass(pred, target, inputs.weight, inputs.present, grad, scale)
+    total = 0.5 * k * _pass(pred, target, inputs.weight, inputs.present, dtype, grad, scale)
     if not total <= _LARGEST[dtype]:
         return None
     return criterion._reduced(dtype.type(total), inputs), grad
-
-
-def _usual(pred: Any, target: Any, weight: Any) -> bool:
-    return (
-        type(pred) is np.ndarray
-        and type(target) is np.ndarray
-        and pred.dtype in _LARGEST
-        and target.dtype == pred.dtype
-        and (type(weight) is not np.ndarray or weight.dtype == pred.dtype)
-        and pred.size > 0
-    )
 
 
 def _contiguous(*arrays: Any) -> bool:
@@ -136,20 +130,24 @@ def _pass(
     target: Array,
     weight: Array | None,
     mask: Array | None,
+    dtype: np.dtype[Any],
     grad: Array | None = None,
     scale: Any = None,
 ) -> float:
-    """Σ ω·r² over the present elements; ``grad`` becomes scale·ω·r, and 0 where absent."""
+    """Σ ω·r² over the present elements; ``grad`` becomes scale·ω·r, and 0 where absent.
+
+    Computed in ``dtype``; NumPy converts a block of other arrays before it subtracts.
+    """
     factor = mask if weight is None else weight
     rows = 1 if factor is None or factor.size == pred.size else factor.size
     p, t = pred.reshape(rows, -1), target.reshape(rows, -1)
     w, m, g = (None if x is None else x.reshape(rows, -1) for x in (weight, mask, grad))
-    scratch = np.empty((2, min(BLOCK, pred.size)), pred.dtype)
+    scratch = np.empty((2, min(BLOCK, pred.size)), dtype)
     total = 0.0
     with np.errstate(invalid="ignore", over="ignore"):  # absent elements may; or the total tells
         for block in blocks(rows, pred.size // rows, BLOCK):
-            r = _like(scratch[0], p[block]) if g is None else g[block]
-            np.subtract(p[block], t[block], out=r)
+            r = g[block] if g is not None and g.dtype == dtype else _like(scratch[0], p[block])
+            np.subtract(p[block], t[block], out=r, dtype=dtype, casting="unsafe")
             if w is None:
                 if m is not None:
                     _select(r, part(m, block))
@@ -163,6 +161,8 @@ def _pass(
                 total += _dot(weighted.reshape(-1), r.reshape(-1))
                 if g is not None:
                     r *= np.multiply(by, scale, out=_like(scratch[1], by))
+            if g is not None and g.dtype != dtype:
+                g[block] = r
     return total
 
 
