@@ -26,8 +26,9 @@ SMALL = 1 << 18
 """Elements up to which a whole residual costs less than blocks."""
 BLOCK = 1 << 17
 """Elements in a block: 512 KB of float32, which stay in cache."""
-ROW = 10_240
-"""Elements of a dot product: the longer, the faster in small arrays, and the less exact."""
+ROW = 10_000
+"""Elements of a dot product: the longer, the faster in small arrays, and the less exact; in longer
+ones of float64 OpenBLAS starts threads, which cost more than the product."""
 
 _LARGEST = {np.dtype("f4"): (2 - 2**-23) * 2.0**127, np.dtype("f8"): sys.float_info.max}
 
