@@ -24,7 +24,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFOR
 SCRIPTS = {
     "torch": [("torch", BOUND), ("torch", BOUND | ALLOCATOR)],
     "numpy": [("numpy", {})],
-    "jax": [("jax", {})],
+    "jax": [("jax", {}), ("jax", {"JAX_ENABLE_X64": "1"})],
     "tensorflow": [("tensorflow", {})],
     "keras": [
         ("keras", {"KERAS_BACKEND": "tensorflow"}),

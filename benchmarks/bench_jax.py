@@ -39,11 +39,13 @@ def contenders(variant):
 
 def tasks(sizes: list[int]) -> Iterator[Task]:
     for n in sizes:
-        for dtype in ("float32", "bfloat16"):
+        # With 64-bit types, in a process of their own, float64 alone.
+        for dtype in ("float64",) if jax.config.jax_enable_x64 else ("float32", "bfloat16"):
             if dtype != "float32" and n not in (1_000_000, 10_000_000):
                 continue
             rng = np.random.default_rng(0)
-            p, t, w = rng.standard_normal((3, n), dtype="float32")
+            real = "float32" if dtype == "bfloat16" else dtype
+            p, t, w = rng.standard_normal((3, n), dtype=real)
             arrays = p, t, np.abs(w), rng.random(n) < 0.7
             for variant in ("unweighted", "weighted", "masked"):
                 yield from _tasks(variant, dtype, arrays)
@@ -63,7 +65,7 @@ def _tasks(variant, dtype, arrays):
             "built-in": eager["built-in"],
         }
         calls = {name: (lambda f=f: jax.block_until_ready(f(*given))) for name, f in timed.items()}
-        if dtype == "float32":
+        if dtype != "bfloat16":
             calls["floor"] = floor(p, t, **extra, grad=grad)
         yield Task("jax", what, variant, dtype, n, calls)
 

@@ -51,11 +51,12 @@ def with_gradient(f, p, t):
 
 def tasks(sizes: list[int]) -> Iterator[Task]:
     for n in sizes:
-        for dtype in ("float32", "bfloat16"):
+        for dtype in ("float32", "float64", "bfloat16"):
             if dtype != "float32" and n not in (1_000_000, 10_000_000):
                 continue
             rng = np.random.default_rng(0)
-            p, t, w = rng.standard_normal((3, n), dtype="float32")
+            real = "float32" if dtype == "bfloat16" else dtype
+            p, t, w = rng.standard_normal((3, n), dtype=real)
             arrays = p, t, np.abs(w), rng.random(n) < 0.7
             for variant in ("unweighted", "weighted", "masked"):
                 yield from _tasks(variant, dtype, arrays)
@@ -70,7 +71,7 @@ def _tasks(variant, dtype, arrays):
     for what, fs, grad in (("f", functions, None), ("f+g", gradients, np.zeros_like(p))):
         # A tensor's numpy() waits for it; eager operations of a CPU have finished anyway.
         calls = {name: (lambda f=f: f(pred, target)) for name, f in fs.items()}
-        if dtype == "float32":
+        if dtype != "bfloat16":
             calls["floor"] = floor(p, t, **extra, grad=grad)
         yield Task("tensorflow", what, variant, dtype, n, calls)
         if variant == "unweighted":
