@@ -77,7 +77,7 @@ def interleaved(
         start = time.perf_counter()
         calls[name]()
         once[name] = time.perf_counter() - start
-    times = {name: min(2000, max(1, round(2e-4 / once[name]))) for name in order}
+    times = {name: min(2000, max(1, round(1e-3 / once[name]))) for name in order}
     spent = sum(times[name] * once[name] for name in order)
     shuffle, rounds = random.Random(0).shuffle, []
     for _ in range(min(101, max(least, round(seconds / spent)))):

@@ -275,9 +275,11 @@ def _squares(x: Tensor) -> float:
     """Σ x² by rows."""
     flat = x.view(-1)
     whole = flat.numel() // ROW * ROW
-    rows = torch.linalg.vector_norm(flat[:whole].view(-1, ROW), dim=1)
-    rest = torch.linalg.vector_norm(flat[whole:])
-    return float(rows.double().square().sum()) + float(rest) ** 2
+    rows = torch.linalg.vector_norm(flat[:whole].view(-1, ROW), dim=1).double()
+    total = float(rows.dot(rows))
+    if whole < flat.numel():
+        total += float(torch.linalg.vector_norm(flat[whole:])) ** 2
+    return total
 
 
 def _like(buffer: Tensor, x: Tensor) -> Tensor:
