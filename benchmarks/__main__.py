@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import floor
 from benchmarks.bars import BARS, LARGE
 from benchmarks.measure import ALLOCATOR, SIZES, Row, machine
-from benchmarks.report import check, console, plot, table
+from benchmarks.report import check, console, markdown, plot, table
 
 # Threads that keep their cores: otherwise torch waits for the scheduler. Other frameworks have
 # threads of their own, which would inherit the first one's core.
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--plot", type=Path, default=Path("build/speed.png"))
     parser.add_argument("--check", action="store_true", help="compare with the bars; exit 1 if not")
+    parser.add_argument("--markdown", action="store_true", help="the tables of docs/speed.md")
     parser.add_argument("--from", dest="source", type=Path, help="show the rows of this JSON again")
     arguments = parser.parse_args()
     if arguments.source:
@@ -98,6 +99,9 @@ def main() -> None:
             json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}, indent=1)
         )
     console.print(", ".join(f"{key} {value}" for key, value in about.items()))
+    if arguments.markdown:
+        print(markdown(rows))
+        return
     console.print(table(rows))
     plotted = {row.n for row in rows if row.n > 1} >= set(SIZES[:-1])
     if plotted and all(name in arguments.only for name in ("torch", "numpy", "jax", "keras")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 
@@ -52,34 +53,65 @@ def table(rows: list[Row]) -> Table:
     return shown
 
 
-def observed(bar: Bar, rows: list[Row]) -> float | None:
-    """The median over runs; None if no run had it."""
-    found = [x for row in rows if bar.selects(row) and (x := bar.observed(row)) is not None]
-    return statistics.median(found) if found else None
+def observed(bar: Bar, rows: list[Row]) -> list[float]:
+    """What each run saw."""
+    return [x for row in rows if bar.selects(row) and (x := bar.observed(row)) is not None]
 
 
 def check(rows: list[Row]) -> bool:
     """Print every bar with what was seen; whether all were measured and reached."""
     shown = Table(title="The bars", title_justify="left")
-    for name in ("bar", "at n", "limit", "observed", ""):
+    for name in BAR_COLUMNS:
         shown.add_column(name, justify="left" if name in ("bar", "") else "right")
     reached = True
-    for bar in BARS:
-        seen = observed(bar, rows)
-        good = seen is not None and seen <= bar.limit
-        reached &= good
-        shape = {"ratio": "{:.3g} ×", "difference": "{:.3g} s", "bytes": "{:.3g} B/element"}
-        say = shape[bar.measure].format
-        verdict = "not measured" if seen is None else "reached" if good else "[red]missed[/red]"
-        shown.add_row(
-            f"{bar.what}: {bar.ours} / {bar.against}" if bar.measure == "ratio" else bar.what,
-            f"{bar.n:.0e}",
-            say(bar.limit),
-            "" if seen is None else say(seen),
-            verdict,
-        )
+    for cells in bar_rows(rows):
+        reached &= cells[-1] == "reached"
+        shown.add_row(*cells[:-1], cells[-1].replace("missed", "[red]missed[/red]"))
     console.print(shown)
     return reached
+
+
+BAR_COLUMNS = ("bar", "at n", "limit", "runs", "median", "")
+
+
+def bar_rows(rows: list[Row]) -> list[list[str]]:
+    """Every bar with what each run and the median of them says of it."""
+    shapes = {"ratio": "{:.2f}", "difference": "{:.2f} µs", "bytes": "{:.1f} B an element"}
+    found = []
+    for bar in BARS:
+        say, unit = shapes[bar.measure].format, 1e6 if bar.measure == "difference" else 1
+        seen = observed(bar, rows)
+        median = statistics.median(seen) if seen else math.nan
+        verdict = "not measured" if not seen else "reached" if median <= bar.limit else "missed"
+        what = f"{bar.what}: {bar.ours} / {bar.against}" if bar.measure == "ratio" else bar.what
+        runs = ", ".join(say(unit * x).split(" ")[0] for x in seen)
+        size = f"{bar.n:,}" if bar.n > 1 else ""
+        found.append([what, size, say(unit * bar.limit), runs, say(unit * median), verdict])
+    return found
+
+
+def markdown(rows: list[Row]) -> str:
+    """The bars, and value and gradient by contender, as the pages of the documentation have them."""
+    lines = ["| " + " | ".join(BAR_COLUMNS) + " |", "|---|--:|--:|--:|--:|---|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in bar_rows(rows)]
+    lines += [
+        "",
+        "| call | n | ours | built-in | by hand | memory floor |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    calls: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if row.what == "f+g" and row.allocator == "default":
+            calls.setdefault((row.framework, row.variant, row.dtype, f"{row.n:,}"), []).append(row)
+    for (framework, variant, dtype, n), same in calls.items():
+        cells = []
+        for name in ("ours", "built-in", "hand", "floor"):
+            times = [row.seconds[name] for row in same if name in row.seconds]
+            ratios = [row.ratios[name] for row in same if name in row.seconds]
+            ratio = f" ({statistics.median(ratios):.2f})" if name != "ours" and ratios else ""
+            cells.append(f"{time(statistics.median(times))}{ratio}" if times else "")
+        lines.append(f"| {framework}, {variant}, {dtype} | {n} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def plot(rows: list[Row], path: Path) -> None:
