@@ -46,7 +46,7 @@ def test_every_file_can_be_deleted(deleted, tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", f"{ARRAYS[name]}\n{script}"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            env={**os.environ, "PYTHONPATH": str(tmp_path), "KERAS_BACKEND": "tensorflow"},
             capture_output=True,
             text=True,
             check=False,

@@ -168,6 +168,35 @@ def test_small_tensors_take_the_function_of_pytorch(reduction):
         assert_same_bits(to_target, opposite)
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("fields", MEANS, ids=str)
+@pytest.mark.parametrize("loss", [SquaredError(), HalfSquaredError()], ids=repr)
+def test_few_squares_that_all_count(loss, fields, rank):
+    """Weighted by PyTorch's function; the derivatives to the weight too, and the second ones."""
+    pred, target, _ = tensors("nothing", (40, 31), "float32")
+    weight = torch.rand((40, 31)[:rank], generator=torch.Generator().manual_seed(3)) + 0.1
+    criterion = l2torch.Criterion(loss, **fields)
+
+    def derivatives():
+        leaves = [x.clone().requires_grad_() for x in (pred, target, weight)]
+        value = criterion(*leaves[:2], weight=leaves[2])
+        first = torch.autograd.grad(value, leaves, create_graph=True)
+        second = torch.autograd.grad(sum((x * x).sum() for x in first), leaves)
+        return [x.detach() for x in (value, *first, *second)]
+
+    with no_plain_path():
+        value, *found = derivatives()
+    with plain_only():
+        plain, *expected = derivatives()
+    bound = relative_bound(torch.float32)
+    torch.testing.assert_close(value, plain, rtol=bound, atol=0)
+    for i, (x, y) in enumerate(zip(found, expected, strict=True)):
+        if i < 2 and fields.get("reduction") != "root_mean":
+            assert_same_bits(x, y)
+        else:  # the value is in these, and what is added up has both signs
+            torch.testing.assert_close(x, y, rtol=8 * bound, atol=8 * bound * y.abs().max().item())
+
+
 @pytest.fixture
 def leaf():
     """(pred, target, value), by one pass of squares with a weight."""
@@ -384,7 +413,11 @@ def test_the_plain_path_serves_the_unusual(name):
         (Criterion(reduction="root_mean"), {}),
         (Criterion(denominator="batch"), {}),
         (Criterion(denominator=3.0), {}),
-        (Criterion(), {"weight": ONES}),
+        (Criterion(Huber()), {"weight": ONES}),
+        (Criterion(), {"weight": ONES * 0}),
+        (Criterion(), {"weight": ONES.new_tensor([1, 0, 2, 3])}),
+        (Criterion(), {"weight": ONES * torch.nan}),
+        (Criterion(), {"weight": -ONES}),
         (Criterion(), {"mask": ONES > 0}),
         (Criterion(axis=0), {}),
         (Criterion(nan_targets="ignore"), {}),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from l2core.backend import Backend
 
 LARGE, LARGE_SELECTED = 500_000, 30_000
-"""Elements from which blocks are faster than the plain path, and with weights or a mask."""
+"""Elements from which blocks are faster than the plain path, and than what it does to select."""
 LARGE_SQUARES = 2_500_000
 """The same of the mean of r², for which PyTorch has a function of its own."""
 BLOCK = 1 << 20
@@ -81,11 +81,19 @@ def fused(
     """The value, or None where the plain path serves."""
     if torch.compiler.is_compiling() or not _usual(pred, target):
         return None
-    large = LARGE if weight is None and mask is None else LARGE_SELECTED
-    if pred.numel() < large:
+    selects, size = weight is not None or mask is not None, pred.numel()
+    if size < LARGE and not selects:
         return None
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
-    if inputs is None or not all(map(_dense, (pred, target, weight, mask))):
+    if inputs is None:
+        return None
+    if size < LARGE and weight is not None:
+        value = _where_all_count(criterion, inputs)
+        if value is not None:
+            return value
+    if size < LARGE_SELECTED:
+        return None
+    if not all(map(_dense, (pred, target, weight, mask))):
         return None
     if inputs.weight is not None and inputs.weight.requires_grad:
         return None
@@ -107,6 +115,18 @@ def fused(
         made = upstream, grad
         result = _Sum.apply(*tensors, criterion, backend, result, made)  # type: ignore[no-untyped-call]
     return cast(Tensor, criterion._reduced(result, inputs))
+
+
+def _where_all_count(criterion: Criterion, inputs: Any) -> Tensor | None:
+    """The value of weighted squared errors without a weight of 0, by PyTorch's function."""
+    k, dtype = SQUARES.get(type(criterion.loss)), getattr(torch, inputs.real)
+    pred, target, weight = inputs.pred, inputs.target, inputs.weight
+    if k is None or not (pred.dtype is target.dtype is dtype):
+        return None
+    if not (weight.numel() and weight.amin() > 0):
+        return None
+    total = (weight * torch._C._nn.mse_loss(pred, target, 0)).sum()  # type: ignore[arg-type]
+    return cast(Tensor, criterion._reduced(total if k == 2 else 0.5 * k * total, inputs))
 
 
 class _Sum(Function):
