@@ -230,6 +230,7 @@ def jax_contenders(variant: str) -> dict[str, Callable]:
 
 def run_jax(device: str, sizes: list[int], rounds: int, queued: int = 10) -> Iterator[Result]:
     import jax
+    import jax.numpy as jnp
 
     place = jax.devices("gpu" if device == "cuda" else "cpu")[0]
     for n in sizes:
@@ -239,6 +240,8 @@ def run_jax(device: str, sizes: list[int], rounds: int, queued: int = 10) -> Ite
                 arrays = inputs(variant, n, seed)
                 given = [jax.device_put(x, place) for x in arrays]
                 for f in functions.values():
+                    poison = jnp.full(2 * n + 1024, jnp.nan, device=place)
+                    jax.block_until_ready(poison).delete()  # what is allocated next holds NaN
                     value, grad = jax.jit(jax.value_and_grad(f))(*given)
                     check(variant, arrays, float(value), np.asarray(grad))
             given = [jax.device_put(x, place) for x in inputs(variant, n, 9)]

@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,3 +37,60 @@ def test_a_framework_is_timed_beside_the_others(tmp_path):
     for row in rows:
         assert {"ours", "hand", "floor"} <= row["seconds"].keys()
         assert row["ratios"]["ours"] == 1
+
+
+def test_small_calls_are_shown_by_layer():
+    printed = run("benchmarks.small", "--seconds", 0.01)
+    for name in ("l2torch.MSELoss", "nn.MSELoss", "l2core.Criterion", "jit of l2jax.Criterion"):
+        assert name in printed
+
+
+@pytest.fixture(scope="module")
+def bars():
+    """From a process of its own, since the checkout must not stand in the way of what is tested."""
+    code = "from benchmarks.bars import *; print(json.dumps([vars(bar) for bar in BARS]))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import json; {code}"], cwd=ROOT, capture_output=True, check=True
+    )
+    return [SimpleNamespace(**bar) for bar in json.loads(done.stdout)]
+
+
+def reached(bar):
+    """A row that reaches the bar with nothing to spare."""
+    row = {"framework": bar.framework, "what": bar.mode, "n": bar.n, "variant": bar.variant}
+    row |= {"dtype": "float32", "allocator": bar.allocator, "seconds": {}, "ratios": {}}
+    if bar.measure == "bytes":
+        return row | {"extra_bytes": {bar.ours: bar.limit}}
+    base = 1.0 if bar.measure == "ratio" else 0.0
+    times = {bar.against: base, bar.ours: bar.limit}
+    return row | {"seconds": times, "ratios": {bar.against: bar.limit}}
+
+
+def test_a_bar_that_is_missed_or_not_measured_fails_the_check(bars, tmp_path):
+    rows = [reached(bar) for bar in bars]
+    worse = json.loads(json.dumps(rows[0]))
+    worse["seconds"] = dict.fromkeys(worse["seconds"], 1.0)
+    worse["ratios"] = dict.fromkeys(worse["ratios"], 1.0)
+    path = tmp_path / "rows.json"
+    # Medians over runs: one bad run of three is none.
+    for given, code in (
+        (rows, 0),
+        ([*rows, worse, rows[0]], 0),
+        ([*rows[1:], worse], 1),
+        (rows[1:], 1),
+    ):
+        path.write_text(json.dumps({"machine": {}, "rows": given}))
+        command = [sys.executable, "-m", "benchmarks", "--from", str(path), "--check"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert ("missed" in done.stdout) == (worse in given and code == 1)
+        assert ("not measured" in done.stdout) == (given == rows[1:])
+
+
+def test_the_tables_of_the_documentation_come_from_the_rows(bars, tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"machine": {}, "rows": [reached(bar) for bar in bars] * 3}))
+    printed = run("benchmarks", "--from", path, "--markdown")
+    assert printed.count("| reached |") == len(bars)
+    row = "| torch f+g: ours / built-in | 10,000,000 | 0.30 | 0.30, 0.30, 0.30 | 0.30 | reached |"
+    assert row in printed

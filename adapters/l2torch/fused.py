@@ -7,7 +7,8 @@ it anew if another comes. A block is summed up by PyTorch, the blocks in float64
 bits of the plain path. A sum that is not finite is left to the plain path.
 
 In smaller tensors, and on GPUs, the mean of r² is PyTorch's own function, with the plain path's
-bits; its gradient for an upstream gradient that is no power of 2 may differ in the last one.
+bits; its gradient for an upstream gradient that is no power of 2 may differ in the last one. So are
+weighted squares of which none is absent.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def fused(
     inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
     if inputs is None:
         return None
-    if size < LARGE and weight is not None:
+    if size < LARGE and type(weight) in _KINDS:
         value = _where_all_count(criterion, inputs)
         if value is not None:
             return value
