@@ -63,7 +63,7 @@ def reached(bar):
         return row | {"extra_bytes": {bar.ours: bar.limit}}
     base = 1.0 if bar.measure == "ratio" else 0.0
     times = {bar.against: base, bar.ours: bar.limit}
-    return row | {"seconds": times, "ratios": {bar.against: bar.limit}}
+    return row | {"seconds": times, "ratios": {bar.ours: 1.0, bar.against: bar.limit}}
 
 
 def test_a_bar_that_is_missed_or_not_measured_fails_the_check(bars, tmp_path):

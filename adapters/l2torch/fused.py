@@ -32,7 +32,7 @@ LARGE, LARGE_SELECTED = 500_000, 30_000
 LARGE_SQUARES = 2_500_000
 """The same of the mean of r², for which PyTorch has a function of its own."""
 BLOCK = 1 << 20
-KEPT = 1 << 28
+KEPT = 1 << 29
 """Bytes of the largest gradient whose memory is kept for the next one."""
 ROW = 512
 """Elements of a norm, which PyTorch adds up in 8 lanes; the norms' squares are added in float64."""
