@@ -10,6 +10,7 @@ of the plain path. A sum that is not finite is left to the plain path.
 from __future__ import annotations
 
 import sys
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,8 @@ ROW = 10_000
 """Elements of a dot product: the longer, the faster in small arrays, and the less exact; in longer
 ones of float64 OpenBLAS starts threads, which cost more than the product."""
 
-_LARGEST = {np.dtype("f4"): (2 - 2**-23) * 2.0**127, np.dtype("f8"): sys.float_info.max}
+FLOAT32, FLOAT64 = np.dtype("f4"), np.dtype("f8")
+_LARGEST = {FLOAT32: (2 - 2**-23) * 2.0**127, FLOAT64: sys.float_info.max}
 
 
 def quick(backend: Backend, criterion: Criterion, pred: Array, target: Array) -> Array | None:
@@ -39,9 +41,8 @@ def quick(backend: Backend, criterion: Criterion, pred: Array, target: Array) ->
     if kind is None or k is None or type(pred) is not ndarray or type(target) is not ndarray:
         return None
     dtype, size = pred.dtype, pred.size
-    largest = _LARGEST.get(dtype)
     if (
-        largest is None
+        (dtype is not FLOAT32 and dtype is not FLOAT64)
         or target.dtype is not dtype
         or pred.shape != target.shape
         or not 0 < size <= SMALL
@@ -50,10 +51,14 @@ def quick(backend: Backend, criterion: Criterion, pred: Array, target: Array) ->
     r = pred - target
     if r.ndim != 1:
         r = r.reshape(-1)
-    total = r.dot(r) if size <= ROW else _dot(r, r)
-    if not total <= largest:
-        return None
-    if size > ROW:
+    if size <= ROW:
+        total = r.dot(r)
+        if not isfinite(total):
+            return None
+    else:
+        total = _dot(r, r)
+        if not total <= _LARGEST[dtype]:
+            return None
         total = dtype.type(total)
     if k != 2:
         total *= 0.5 * k
