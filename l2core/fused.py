@@ -3,8 +3,8 @@
 A large array costs what it moves through memory: ``np.mean((p - t) ** 2)`` writes and reads back
 two arrays of its size; this writes none, or the gradient alone. Values are dot products over ROW
 elements, added in float64: at any size they err by ROW + 5 units in the last place if BLAS adds one
-by one, by 33 where it adds in lanes (the worst of 300 constants; 1 for random elements). Gradients have the bits
-of the plain path. A sum that is not finite is left to the plain path.
+by one, by 33 where it adds in lanes (the worst of 300 constants; 1 for random elements). Gradients
+have the bits of the plain path. A sum that is not finite is left to the plain path.
 """
 
 from __future__ import annotations
