@@ -193,6 +193,13 @@ def test_the_plain_path_says_what_is_not_finite(value):
     assert pair[1].tobytes() == grad.tobytes() == over.tobytes()
 
 
+@pytest.mark.parametrize("n", [20, 2 * fused.ROW])
+def test_an_overflow_warns_as_numpy_does(n):
+    for value in (3e38, (3e38 / n) ** 0.5 * 1.5):
+        with pytest.warns(RuntimeWarning, match="overflow"):
+            assert Criterion()(np.full(n, value, np.float32), np.zeros(n, np.float32)) == np.inf
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_layouts_that_are_not_contiguous():
     pred, target, _ = inputs("nothing", (40, 31), "float64")
