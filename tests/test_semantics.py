@@ -26,16 +26,8 @@ def test_eager(harness, mode, group):
     cases = sample(GROUPS[group], 3, harness, mode) if "jax" in harness.name else GROUPS[group]
     for dtype in float_dtypes(harness):
         assert disagreements(harness, cases, dtype) == []
-
-
-@pytest.mark.modes("eager")
-@by_group
-def test_fast_paths(harness, mode, group):
-    """As far as there are any: those for large arrays take these, in several blocks."""
-    if "jax" in harness.name or "strict" in harness.name:
-        return
-    with every_size_is_large(block=8):
-        assert disagreements(harness, GROUPS[group], "float32") == []
+    with every_size_is_large(block=8):  # the fast paths that are for large arrays, by blocks
+        assert disagreements(harness, cases, float_dtypes(harness)[0]) == []
 
 
 @pytest.mark.modes("jit", "function", "xla")
