@@ -21,6 +21,7 @@ from rich.table import Table
 import l2core
 import l2jax
 import l2torch
+from benchmarks.bench_torch import with_gradient
 from benchmarks.measure import interleaved
 from benchmarks.report import console
 from l2core.backend import NUMPY
@@ -46,21 +47,13 @@ def torch_layers() -> Layers:
 
 def torch_gradient_layers() -> Layers:
     pred, target = torch.randn(N).requires_grad_(), torch.randn(N)
-    native = torch._C._nn.mse_loss
-
-    def with_gradient(f):
-        def call():
-            f(pred, target).backward()
-            pred.grad = None
-
-        return call
-
-    return {
-        "the operator": with_gradient(lambda p, t: native(p, t, 1)),
-        "l2torch.MSELoss": with_gradient(l2torch.MSELoss()),
-        "F.mse_loss": with_gradient(torch.nn.functional.mse_loss),
-        "nn.MSELoss": with_gradient(torch.nn.MSELoss()),
+    losses = {
+        "the operator": lambda p, t: torch._C._nn.mse_loss(p, t, 1),
+        "l2torch.MSELoss": l2torch.MSELoss(),
+        "F.mse_loss": torch.nn.functional.mse_loss,
+        "nn.MSELoss": torch.nn.MSELoss(),
     }
+    return {name: with_gradient(loss, pred, target) for name, loss in losses.items()}
 
 
 def numpy_layers() -> Layers:
