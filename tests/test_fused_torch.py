@@ -284,6 +284,34 @@ class TestAutograd:
         (one,) = torch.autograd.grad(value, pred)
         assert torch.equal(rows, upstream[:, None, None] * one)
 
+    @pytest.mark.parametrize("kind", ARGUMENTS)
+    @pytest.mark.parametrize("loss", LOSSES, ids=repr)
+    def test_inputs_that_depend_on_each_other(self, loss, kind):
+        """With the graph kept or not, batched, behind a hook and a retained gradient."""
+        x, _, arguments = tensors(kind, (40, 31), "float64")
+        criterion = l2torch.Criterion(loss)
+
+        def run(path, kept, batched):
+            w = torch.tensor(0.8, dtype=x.dtype, requires_grad=True)
+            target = w * torch.linspace(-1, 1, x.numel(), dtype=x.dtype).view(x.shape)
+            pred = torch.tanh(target)
+            pred.register_hook(lambda g: g / 2)
+            pred.retain_grad()
+            with path():
+                value = criterion(pred, target, **arguments)
+            upstream = torch.ones(2, dtype=x.dtype) if batched else None
+            (found,) = torch.autograd.grad(
+                value, w, upstream, create_graph=kept, is_grads_batched=batched
+            )
+            return found.detach().flatten()[0]
+
+        expected = run(plain_only, False, False)
+        for kept, batched in ((False, False), (True, False), (False, True), (True, True)):
+            # n terms of either sign, added up in another order.
+            torch.testing.assert_close(
+                run(no_plain_path, kept, batched), expected, rtol=1e-12, atol=1e-15
+            )
+
     @pytest.mark.parametrize("position", [0, 1, 3])
     def test_a_change_in_place_is_noticed(self, leaf, position):
         with torch.no_grad():

@@ -49,7 +49,7 @@ class _Rule(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (r,) = ctx.saved_tensors
-        return grads[0] * _derivative(ctx.loss, ctx.order, r), None, None
+        return grads[0] * derivative(ctx.loss, ctx.order, r), None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -58,13 +58,14 @@ class _Rule(Function):
         # (pytorch/pytorch#197867). On again, this level's own tangent has to be left out.
         with forward_ad._set_fwd_grad_enabled(True):
             r = forward_ad.unpack_dual(r, level=0).primal  # type: ignore[no-untyped-call]
-            return tangents[0] * _derivative(ctx.loss, ctx.order, r)
+            return tangents[0] * derivative(ctx.loss, ctx.order, r)
 
 
 _apply = cast(Callable[[Tensor, Loss, int], Tensor], _Rule.apply)
 
 
-def _derivative(loss: Loss, order: int, r: Tensor) -> Tensor:
+def derivative(loss: Loss, order: int, r: Tensor) -> Tensor:
+    """psi of r (order 0) with its derivative registered, or curvature (order 1)."""
     return cast(Tensor, loss.curvature(r, XP)) if order else _apply(r, loss, 1)
 
 
@@ -113,6 +114,6 @@ class TorchBackend(PlainPathOnly):
         return x
 
 
-fastpath.install(TorchBackend, "l2torch.fused")
 BACKEND = TorchBackend()
 register(BACKEND, Tensor, torch.nn.Parameter)
+fastpath.install(TorchBackend, "l2torch.fused")  # which imports what imports this

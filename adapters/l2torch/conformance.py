@@ -77,6 +77,7 @@ class TorchHarness(AutogradHarness):
         """See :class:`l2core.conformance.Harness`."""
         return {
             "second": _second,
+            "watched": _watched,
             "jvp": _jvp,
             "vmap": lambda f, *stacked: torch.func.vmap(f)(*stacked),
             "vmap_grad": lambda f, *stacked: torch.func.vmap(torch.func.grad(f))(*stacked),
@@ -111,6 +112,13 @@ def _second(f: Callable[..., Tensor], x: Tensor) -> Tensor:
         return torch.zeros_like(x)
     found = torch.autograd.grad(first.sum(), x, allow_unused=True, materialize_grads=True)
     return found[0]
+
+
+def _watched(f: Callable[..., Tensor], z: Tensor) -> Tensor:
+    z = z.detach().clone().requires_grad_()
+    pred = z + z
+    pred.register_hook(lambda gradient: 2 * gradient)
+    return torch.autograd.grad(f(pred, z).sum(), z, create_graph=True)[0].detach()
 
 
 def _jvp(f: Callable[..., Tensor], x: Tensor, v: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from torch.autograd import Function, forward_ad
 
 from l2core import Criterion, Loss, SquaredError
 from l2core.fastpath import SQUARES, blocks, part
+from l2torch.backend import derivative
 
 if TYPE_CHECKING:
     from l2core.backend import Backend
@@ -182,15 +183,20 @@ def _plain(
     needed: tuple[bool, bool],
     upstream: Tensor,
 ) -> list[Tensor | None]:
-    """The gradients to pred and target by the plain path: differentiable, and can be batched."""
+    """The gradients to pred and target by plain expressions: differentiable, and can be batched.
+
+    Not by autograd: within backward it would walk on into the graph that pred and target come from,
+    and run the hooks on them. In the order in which autograd multiplies on the plain path.
+    """
     pred, target, weight, mask = tensors
-    with torch.enable_grad():
-        inputs = criterion._prepared(backend, pred, target, weight, mask, None, None)
-        total = backend.xp.sum(criterion._selected_rho(inputs))
-    wanted = [x for x, need in zip((pred, target), needed, strict=True) if need]
-    found = torch.autograd.grad(total, wanted, upstream, create_graph=torch.is_grad_enabled())
-    grads = iter(found)
-    return [next(grads) if need else None for need in needed]
+    inputs = criterion._prepared(backend, pred, target, weight, mask, None, None)
+    p, t = criterion._selected(inputs)
+    scale = upstream if inputs.weight is None else upstream * inputs.weight
+    grad = scale * derivative(criterion.loss, 0, p - t)
+    if inputs.present is not None:
+        grad = torch.where(inputs.present, grad, 0.0)
+    pairs = ((pred, needed[0], grad), (target, needed[1], -grad))
+    return [g.to(x.dtype) if need else None for x, need, g in pairs]
 
 
 def _usual(pred: Tensor, target: Tensor) -> bool:

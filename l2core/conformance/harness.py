@@ -49,7 +49,8 @@ class Harness(Protocol):
     ``features`` are what a framework may have beside, by name:
     ``second(f, x)``, the gradient of the sum of f's gradient; ``jvp(f, x, v)``, the tangent of f(x)
     along v in forward mode; ``vmap(f, *stacked)`` and ``vmap_grad(f, *stacked)``, f or its gradient
-    to its first argument mapped over a leading axis; ``layouts(x)``, a NumPy array in other layouts
+    to its first argument mapped over a leading axis; ``watched(f, z)``, the gradient to z of
+    f(z + z, z), its graph kept, where a hook doubles the gradient to z + z; ``layouts(x)``, a NumPy array in other layouts
     of memory; ``threads(n)``, a context with n threads.
     """
 

@@ -57,6 +57,8 @@ MISTAKES = {
     "calculus/difference-quotients": ("halves the gradient", {}),
     "calculus/cotangent": ("forgets the cotangent", {}),
     "calculus/target": ("no gradient to the target", {}),
+    "calculus/dependent-inputs": ("no gradient to the target", {}),
+    "calculus/graph-and-hooks": ("differentiates in backward", {}),
     "calculus/curvature": ("its gradient is a constant", {}),
     "calculus/zero-at-zero": ("has slope 1 at 0", {"kind": "absolute"}),
     "calculus/finite-at-a-fit": ("roots without a guard", ROOT),

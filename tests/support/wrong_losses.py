@@ -214,6 +214,8 @@ class Written:
                 return value.detach() + (slope.detach() * pred - (slope * pred).detach()).sum()
             case "forgets the cotangent":
                 return Forgotten.apply(value)
+            case "differentiates in backward":
+                return Nested.apply(pred, target)
             case "has no forward mode":
                 return Backward.apply(value)
             case "depends on threads":
@@ -241,6 +243,25 @@ class Forgotten(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream):
         return torch.ones_like(upstream)
+
+
+class Nested(torch.autograd.Function):
+    """The mean squared error, whose backward walks the graph of whatever it was given."""
+
+    @staticmethod
+    def forward(ctx, pred, target):
+        ctx.save_for_backward(pred, target)
+        return ((pred - target) ** 2).mean()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        pred, target = ctx.saved_tensors
+        kept = torch.is_grad_enabled()
+        with torch.enable_grad():
+            again = ((pred - target) ** 2).mean()
+        pair = (x for x in (pred, target) if x.requires_grad)
+        grads = iter(torch.autograd.grad(again, [*pair], upstream, create_graph=kept))
+        return tuple(next(grads) if x.requires_grad else None for x in (pred, target))
 
 
 class Backward(torch.autograd.Function):

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 
 from l2core import reference
-from l2core.conformance.bounds import CURVATURE_ROUNDINGS, residuals
+from l2core.backend import Array
+from l2core.conformance.bounds import CURVATURE_ROUNDINGS, as_floats, residuals
 from l2core.conformance.cases import Case, Inputs, fitted, kinks, make_case
 from l2core.conformance.checks import autograd, both, check, differentiable, has, plain
 from l2core.conformance.harness import Harness, NumpyArray
@@ -65,6 +66,49 @@ def target(trial: Trial, case: Case) -> None:
     to_pred, to_target = trial.gradient(case), trial.gradient(case, wrt="target")
     if not np.array_equal(to_pred, -to_target, equal_nan=True):
         fail("the gradient to the target", to_target.tolist(), (-to_pred).tolist())
+
+
+def _depending(case: Case) -> Case:
+    """The case of a target z and a prediction z + z, whose residual is z without rounding."""
+    return case.but(pred=case.pred + case.pred, target=case.pred)
+
+
+def _depends(trial: Trial, case: Case, seen: NumpyArray, times: int) -> None:
+    """Failure unless this is the gradient to the prediction so many times."""
+    exacts = trial.exacts(case)
+    allowed = trial.bounds(exacts).gradient
+    if trial.criterion.reduction == "root_mean" and not np.all(np.isfinite(allowed)):
+        return
+    # Of the gradient, added up from copies of either sign: an error each, and a rounding.
+    size = np.abs(as_floats(exacts.gradient()))
+    allowed = (times + 2) * (allowed + 2 * trial.arithmetic(case).u * size)
+    expected = np.vectorize(lambda x: times * x, otypes=[object])(exacts.gradient())
+    trial.near(seen, expected, allowed, "gradient to what both come from", case.dtype)
+
+
+@calculus(concerns=autograd, inputs=Inputs())
+def dependent_inputs(trial: Trial, case: Case) -> None:
+    """A gradient is right whatever prediction and target depend on: both on one array, too."""
+    f, (z, _, *rest) = trial.function(case)
+    case = _depending(case)
+    trial.record(case, "gradient", note="here pred is z + z and target is z")
+
+    def of(z: Array, *rest: Array) -> Array:
+        return f(z + z, z, *rest)
+
+    found = trial.guarded(lambda: trial.harness.vjp(of, z, *rest)[1][0])
+    _depends(trial, case, trial.numpy(found), 1)
+
+
+@calculus(concerns=both(autograd, has("watched")), inputs=Inputs())
+def graph_and_hooks(trial: Trial, case: Case) -> None:
+    """A gradient does not depend on whether its graph is kept; a hook on an input runs once."""
+    f, (z, _, *rest) = trial.function(case)
+    case = _depending(case)
+    note = "here pred is z + z, target is z, and a hook doubles the gradient to pred"
+    trial.record(case, "gradient", note=note)
+    seen = trial.feature("watched", lambda p, t: f(p, t, *rest), z)
+    _depends(trial, case, seen, 3)
 
 
 def _separable(subject: Subject, claim: Claim, harness: Harness) -> bool:
