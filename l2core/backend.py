@@ -72,6 +72,10 @@ class Backend(Protocol):
         """rho of real residuals, with psi registered as its derivative and curvature as psi's."""
         ...
 
+    def differentiates(self, x: Array) -> bool:
+        """Whether autograd may want a derivative to this array."""
+        ...
+
     def length(self, x: Array, axis: int) -> Any:
         """x.shape[axis], or a 0-d array where the length is not known while tracing."""
         ...
@@ -160,6 +164,9 @@ class PlainBackend(PlainPathOnly):
 
     def rho(self, loss: Loss, r: Array) -> Array:
         return loss.rho(r, self.xp)
+
+    def differentiates(self, x: Array) -> bool:
+        return False
 
     def length(self, x: Array, axis: int) -> Any:
         return x.shape[axis]

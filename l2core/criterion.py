@@ -42,6 +42,7 @@ class _Inputs(NamedTuple):
     target: Array
     weight: Array | None  # of pred's rank, with axes of length 1 where it does not vary
     present: Array | None  # likewise; None: every element
+    live: Array | None  # present, or of weight 0 with a derivative to that weight
     variance: Array | None  # likewise
     axes: tuple[int, ...] | None
     denominator: Any  # given in the call
@@ -177,7 +178,9 @@ class Criterion:
             fused = backend.fused_value_and_grad(self, pred, target, weight, mask, denominator, out)
             if fused is not None:
                 return fused
-        inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
+        inputs = self._prepared(
+            backend, pred, target, weight, mask, variance, denominator, gradients=False
+        )
         xp = backend.xp
         p, t = self._selected(inputs)
         r = p - t
@@ -317,7 +320,13 @@ class Criterion:
         mask: Any,
         variance: Any,
         denominator: Any,
+        gradients: bool = True,
     ) -> _Inputs:
+        """The arguments cast, aligned, and what is absent; ``gradients``: autograd may follow.
+
+        An element of weight 0 is absent, unless autograd wants the derivative to that weight: then
+        it is so only where rho is not finite. Elsewhere 0 times what is finite keeps it out.
+        """
         target = backend.matched(target, pred)
         residual, real = residual_dtypes(pred, target, (weight, variance), backend)
         present = None if mask is None else _aligned(backend.matched(mask, pred), pred, backend)
@@ -327,18 +336,44 @@ class Criterion:
         ):
             present = _both(present, ~backend.xp.isnan(target))
         pred, target = _cast(pred, residual, backend), _cast(target, residual, backend)
-        if weight is not None:
-            weight = _factor(weight, pred, real, backend)
-            if present is not None:
-                weight = backend.xp.where(present, weight, 0.0)
-            present = _both(present, weight != 0)
+        denominator = _given(denominator, real, backend)
         if variance is not None:
             variance = _factor(variance, pred, real, backend)
-            if present is not None:
-                variance = backend.xp.where(present, variance, 1.0)
-        denominator = _given(denominator, real, backend)
+        live = present
+        if weight is not None:
+            varies = gradients and isinstance(weight, backend.arrays)
+            varies = varies and backend.differentiates(weight)
+            weight = _factor(weight, pred, real, backend)
+            allowed = present
+            if allowed is not None:
+                weight = backend.xp.where(allowed, weight, 0.0)
+            live = present = _both(allowed, weight != 0)
+            if varies:
+                finite = self._finite(backend, pred, target, variance)
+                if isinstance(denominator, backend.arrays):
+                    finite = finite & (denominator != 0)  # or 0 times infinity would be met
+                live = present | (finite if allowed is None else allowed & finite)
+                # No derivative by way of the denominator either: it would speak for a weight there.
+                weight = backend.xp.where(live, weight, 0.0)
+        if variance is not None and live is not None:
+            variance = backend.xp.where(live, variance, 1.0)
         axes = None if self.axis is None else axes_of(self.axis, len(pred.shape))
-        return _Inputs(backend, pred, target, weight, present, variance, axes, denominator, real)
+        return _Inputs(
+            backend, pred, target, weight, present, live, variance, axes, denominator, real
+        )
+
+    def _finite(
+        self, backend: Backend, pred: Array, target: Array, variance: Array | None
+    ) -> Array:
+        """Where rho is finite; NaN and infinities are not subtracted."""
+        xp = backend.xp
+        finite = (xp.abs(pred) < math.inf) & (xp.abs(target) < math.inf)
+        extra = ()
+        if variance is not None:
+            finite = finite & (xp.abs(variance) < math.inf)
+            extra = (xp.where(finite, variance, 1.0),)
+        r = xp.where(finite, pred, 0.0) - xp.where(finite, target, 0.0)
+        return finite & (xp.abs(self.loss.rho(r, xp, *extra)) < math.inf)
 
     @cached_property
     def _unweighted(self) -> str | None:
@@ -382,15 +417,15 @@ class Criterion:
             weight = _cast(factor, real, backend)
             present = weight != 0 if self.denominator == "count" else None
         given = _given(denominator, real, backend)
-        return _Inputs(backend, pred, target, weight, present, None, None, given, real)
+        return _Inputs(backend, pred, target, weight, present, present, None, None, given, real)
 
     def _selected(self, inputs: _Inputs) -> tuple[Array, Array]:
         """pred and target, 0 where absent: before subtracting, so that no NaN is ever met."""
-        if inputs.present is None:
+        if inputs.live is None:
             return inputs.pred, inputs.target
         return (
-            inputs.backend.xp.where(inputs.present, inputs.pred, 0.0),
-            inputs.backend.xp.where(inputs.present, inputs.target, 0.0),
+            inputs.backend.xp.where(inputs.live, inputs.pred, 0.0),
+            inputs.backend.xp.where(inputs.live, inputs.target, 0.0),
         )
 
     def _plain(self, inputs: _Inputs) -> Array:
@@ -420,8 +455,8 @@ class Criterion:
     def _weighted(self, rho: Array, inputs: _Inputs) -> Array:
         if inputs.weight is not None:
             rho = inputs.weight * rho
-        if inputs.present is not None:
-            rho = inputs.backend.xp.where(inputs.present, rho, 0.0)
+        if inputs.live is not None:
+            rho = inputs.backend.xp.where(inputs.live, rho, 0.0)
         return rho
 
     def _denominator(self, inputs: _Inputs) -> Any:

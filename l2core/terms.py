@@ -52,15 +52,23 @@ class Terms:
 
     def _value(self, backend: Backend) -> Array:
         xp = backend.xp
-        mean = self.numerator / self._divisor(backend)
+        if isinstance(self.denominator, backend.arrays):
+            # A selection sends no gradient back: 1 / NaN would reach the weights, which are all 0.
+            nothing = self._nothing(backend)
+            mean = self.numerator / xp.where(nothing, 1.0, self.denominator)
+            mean = xp.where(nothing, 0.0 / EMPTY[self.empty], mean)
+        else:
+            mean = self.numerator / self._divisor(backend)
         if not self.root:
             return mean
         zero = mean == 0
         return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, mean)))
 
+    def _nothing(self, backend: Backend) -> Array:
+        """Where the mean is one over nothing."""
+        return (self.denominator == 0) & (self.numerator == 0)
+
     def _divisor(self, backend: Backend) -> Any:
         if not isinstance(self.denominator, backend.arrays):
             return self.denominator if self.denominator != 0 else EMPTY[self.empty]
-        divisor = self.denominator
-        nothing = (divisor == 0) & (self.numerator == 0)
-        return backend.xp.where(nothing, EMPTY[self.empty], divisor)
+        return backend.xp.where(self._nothing(backend), EMPTY[self.empty], self.denominator)

@@ -52,6 +52,9 @@ class JaxBackend(PlainPathOnly):
     def rho(self, loss: Loss, r: Array) -> Array:
         return _rho(loss, r)
 
+    def differentiates(self, x: Array) -> bool:
+        return isinstance(x, jax.core.Tracer)
+
     def length(self, x: Array, axis: int) -> int | Array:
         n = x.shape[axis]
         return n if isinstance(n, int) else jnp.asarray(n)  # a symbol, in jax.export

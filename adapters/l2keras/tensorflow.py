@@ -96,6 +96,9 @@ class TensorFlowBackend(PlainPathOnly):
     def rho(self, loss: Loss, r: Array) -> Array:
         return _rho(loss, r)
 
+    def differentiates(self, x: Array) -> bool:
+        return True  # whether a tape watches is not told
+
     def length(self, x: Array, axis: int) -> Any:
         static = x.shape[axis]
         return tf.shape(x, tf.int64)[axis] if static is None else static

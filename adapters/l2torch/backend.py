@@ -104,6 +104,15 @@ class TorchBackend(PlainPathOnly):
             return cast(Tensor, _rho_node(r, type(loss).__name__, parameters))
         return _apply(r, loss, 0)
 
+    def differentiates(self, x: Tensor) -> bool:
+        # A transform may stand around a tensor that does not say so.
+        return (
+            (x.requires_grad and torch.is_grad_enabled())
+            or torch.compiler.is_compiling()
+            or torch._C._are_functorch_transforms_active()
+            or forward_ad._current_level >= 0
+        )
+
     def length(self, x: Tensor, axis: int) -> int:
         return x.shape[axis]
 
