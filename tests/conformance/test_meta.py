@@ -63,6 +63,7 @@ MISTAKES = {
     "calculus/zero-at-zero": ("has slope 1 at 0", {"kind": "absolute"}),
     "calculus/finite-at-a-fit": ("roots without a guard", ROOT),
     "calculus/absent": ("selects too late", {}),
+    "calculus/weight": ("drops weights of 0", {}),
     "theory/non-negative": ("subtracts a little", {}),
     "theory/zero-at-a-fit": ("adds an epsilon", {}),
     "theory/symmetric": ("penalises overshooting", {}),

@@ -115,10 +115,19 @@ class Written:
         present = None if mask is None else aligned(mask)
         if w is not None:
             w = w if present is None else torch.where(present, w, 0.0)
-            present = (w != 0) if present is None else present & (w != 0)
+            allowed = True if present is None else present
+            present = allowed & ((w != 0) | self.finite(pred, target))
+            if self.mistake == "drops weights of 0":
+                present = allowed & (w != 0)
+            w = torch.where(present, w, 0.0)
         if w is None and self.mistake == "multiplies" and present is not None:
             w = present.to(torch.float32)
         return w, present
+
+    def finite(self, pred, target):
+        """Where the loss is a number."""
+        pred, target = self.widened(pred.detach(), target.detach())
+        return torch.isfinite(self.rho(pred, target))
 
     def filled(self, pred, target, present):
         if self.mistake == "replaces NaN":

@@ -10,7 +10,14 @@ import numpy as np
 
 from l2core import reference
 from l2core.backend import Array
-from l2core.conformance.bounds import CURVATURE_ROUNDINGS, as_floats, residuals
+from l2core.conformance.bounds import (
+    CURVATURE_ROUNDINGS,
+    as_floats,
+    largest,
+    magnitude,
+    residuals,
+    rho_errors,
+)
 from l2core.conformance.cases import Case, Inputs, fitted, kinks, make_case
 from l2core.conformance.checks import autograd, both, check, differentiable, has, plain
 from l2core.conformance.harness import Harness, NumpyArray
@@ -199,6 +206,47 @@ def absent(trial: Trial, case: Case) -> None:
     _zero_but_last(trial.gradient(case))
     if trial.harness.autograd:
         _zero_but_last(trial.gradient(case, wrt="target"))
+
+
+def _hidden(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
+    """Weights of 0 over numbers, NaN, infinity and what overflows float32 when it is squared."""
+    shape = make_case(
+        [3.0, NAN, INF, 1e30, -0.5, 2.0],
+        [1.0, 1.0, NAN, 0.0, 1.0, 0.0],
+        weight=[0.0, 0.0, 0.0, 0.0, 1.0, 0.5],
+    )
+    return given(shape)(subject, claim, harness)
+
+
+def _weighs_elements(subject: Subject, claim: Claim, harness: Harness) -> bool:
+    one = claim.divisor is None and claim.criterion.axis is None and subject.selects
+    elements = "weight" in subject.takes and "element" in subject.weights and subject.weighs(1)
+    return one and elements and claim.criterion.reduction in ("sum", "mean")
+
+
+@calculus(concerns=both(autograd, _weighs_elements), situations=_hidden)
+def weight(trial: Trial, case: Case) -> None:
+    """The gradient to a weight is the true derivative, at 0 too; 0 where weight 0 hides no number."""
+    exacts, how = trial.exacts(case), trial.arithmetic(case)
+    rho, size = exacts.elements(reference.rho), magnitude(exacts)
+    finite = np.isfinite(case.pred) & np.isfinite(case.target) & (size < largest(how.dtype))
+    expected = np.where(finite, rho, 0.0)
+    with np.errstate(over="ignore"):
+        errors = rho_errors(exacts, how) + how.u * (rho.size + 8) * size
+    if trial.criterion.reduction == "mean":
+        d = exacts.divisor()
+        if trial.criterion.denominator == "weight":
+            mean = as_floats(exacts.value())
+            expected = np.where(finite, expected - mean, 0.0)
+            errors = errors + trial.bounds(exacts).value + how.u * (rho.size + 8) * np.abs(mean)
+        expected, errors = expected / d, errors / d
+    note = "here the gradient is to the weight"
+    trial.record(case, "gradient", note=note)
+    f, arrays = trial.function(case)
+    seen = trial.numpy(trial.guarded(lambda: trial.harness.vjp(f, *arrays)[1][2]))
+    wrong = ~(np.abs(seen - expected) <= np.where(finite, errors, 0.0))
+    if np.any(wrong):
+        fail("the gradient to the weight", seen.tolist(), expected.tolist())
 
 
 def _zero_but_last(seen: NumpyArray) -> None:
