@@ -72,12 +72,19 @@ class Backend(Protocol):
         """rho of real residuals, with psi registered as its derivative and curvature as psi's."""
         ...
 
+    def halves(self, x: Array) -> tuple[Array, Array]:
+        """Integers (high, low), 0 <= low < 2^32, of which 64-bit integers are 2^32 high + low."""
+        ...
+
     def differentiates(self, x: Array) -> bool:
         """Whether autograd may want a derivative to this array."""
         ...
 
     def length(self, x: Array, axis: int) -> Any:
-        """x.shape[axis], or a 0-d array where the length is not known while tracing."""
+        """x.shape[axis], or a 0-d array where the length is not known while tracing.
+
+        Such an array is of a dtype in which products of lengths do not wrap around.
+        """
         ...
 
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
@@ -121,7 +128,12 @@ class Backend(Protocol):
 
 
 class PlainPathOnly:
-    """No fast paths, until :func:`l2core.fastpath.install` puts them in their place."""
+    """What most backends share. No fast paths, until :func:`l2core.fastpath.install` puts them in
+    their place."""
+
+    def halves(self, x: Array) -> tuple[Array, Array]:
+        high = x // (1 << 32)
+        return high, x - high * (1 << 32)
 
     def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> Array | None:
         return None
@@ -256,7 +268,10 @@ def _type_name(kind: type) -> str:
 
 
 class _Numpy:
-    """NumPy's namespace with a sum that is pairwise along every axis, and astype before 2.1."""
+    """NumPy's namespace with a sum that is pairwise along every axis, and astype before 2.1.
+
+    Without axes results are scalars, immutable and hashable, where NumPy has an array of rank 0.
+    """
 
     def __getattr__(self, name: str) -> Any:
         # NumPy knows bfloat16 by its name alone, from ml_dtypes, which whoever has such an array has.
@@ -267,6 +282,18 @@ class _Numpy:
     @staticmethod
     def astype(x: Array, dtype: Any, /) -> Array:
         return x.astype(dtype)
+
+    @staticmethod
+    def count_nonzero(x: Array, /, *, axis: Any = None) -> Array:
+        return np.asarray(np.count_nonzero(x, axis=axis))[()]  # a Python int before NumPy 2.3
+
+    @staticmethod
+    def full_like(x: Array, /, fill_value: float) -> Array:
+        return np.full_like(x, fill_value)[()]
+
+    @staticmethod
+    def where(condition: Array, x1: Any, x2: Any, /) -> Array:
+        return np.where(condition, x1, x2)[()]
 
     @staticmethod
     def sum(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:

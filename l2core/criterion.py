@@ -24,7 +24,7 @@ from l2core.checks import (
     one_of,
     residual_dtypes,
 )
-from l2core.dtypes import COMPLEX_FLOATS, REAL_FLOATS, dtype_name
+from l2core.dtypes import COMPLEX_FLOATS, LONG_INTEGERS, REAL_FLOATS, dtype_name
 from l2core.losses import LOSSES, Loss, SquaredError
 from l2core.terms import EMPTY, Terms
 
@@ -335,7 +335,11 @@ class Criterion:
             and dtype_name(target.dtype) in REAL_FLOATS + COMPLEX_FLOATS
         ):
             present = _both(present, ~backend.xp.isnan(target))
-        pred, target = _cast(pred, residual, backend), _cast(target, residual, backend)
+        if _subtract_first(pred, target, residual):
+            pred = _difference(pred, target, backend)
+            target = backend.xp.full_like(pred, 0.0)
+        else:
+            pred, target = _cast(pred, residual, backend), _cast(target, residual, backend)
         denominator = _given(denominator, real, backend)
         if variance is not None:
             variance = _factor(variance, pred, real, backend)
@@ -408,7 +412,7 @@ class Criterion:
         ):
             return None
         residual, real = residual_dtypes(pred, target, (weight,), backend)
-        if residual != real:
+        if residual != real or _subtract_first(pred, target, residual):
             return None
         if factor is not None:
             factor = _aligned(factor, pred, backend)
@@ -469,7 +473,8 @@ class Criterion:
 
         def lengths(over: Iterable[int]) -> Any:
             n = math.prod([backend.length(pred, axis) for axis in over])
-            return _cast(n, inputs.real, backend) if isinstance(n, backend.arrays) else n
+            # A float from the start: integers of 32 bits would not hold it.
+            return _cast(n, inputs.real, backend) if isinstance(n, backend.arrays) else float(n)
 
         if self.denominator == "batch":
             return lengths([0])
@@ -499,6 +504,21 @@ def _given(denominator: Any, dtype: str, backend: Backend) -> Any:
 
 def _cast(x: Array, dtype: str, backend: Backend) -> Array:
     return x if dtype_name(x.dtype) == dtype else backend.xp.astype(x, getattr(backend.xp, dtype))
+
+
+def _subtract_first(pred: Array, target: Array, residual: str) -> bool:
+    """Whether these are 64-bit integers, whose difference a float64 of each would lose."""
+    names = dtype_name(pred.dtype), dtype_name(target.dtype)
+    return names[0] == names[1] and names[0] in LONG_INTEGERS and residual == "float64"
+
+
+def _difference(pred: Array, target: Array, backend: Backend) -> Array:
+    """pred - target of 64-bit integers, rounded once to float64; it does not wrap around."""
+    high, low = (
+        _cast(p, "float64", backend) - _cast(t, "float64", backend)
+        for p, t in zip(backend.halves(pred), backend.halves(target), strict=True)
+    )
+    return high * 2.0**32 + low
 
 
 def _both(mask: Array | None, other: Array) -> Array:

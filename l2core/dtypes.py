@@ -8,6 +8,7 @@ REAL_FLOATS = ("float16", "bfloat16", "float32", "float64")
 COMPLEX_FLOATS = ("complex64", "complex128")
 SHORT_INTEGERS = ("bool", "int8", "uint8", "int16", "uint16")
 WIDE_INTEGERS = ("int32", "uint32", "int64", "uint64")
+LONG_INTEGERS = ("int64", "uint64")
 DOUBLES = ("float64", "complex128")
 KNOWN = frozenset(SHORT_INTEGERS + WIDE_INTEGERS + REAL_FLOATS + COMPLEX_FLOATS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, cast
 
@@ -12,7 +13,36 @@ from jax import Array
 from l2core import Loss, fastpath
 from l2core.backend import Namespace, PlainPathOnly
 
-XP = cast(Namespace, jnp)
+
+class _Jax:
+    """jax.numpy with counts beyond 2^31, which its integers do not hold without 64-bit types."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(jnp, name)
+        setattr(self, name, value)
+        return value
+
+    @staticmethod
+    def count_nonzero(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:
+        axes = tuple(range(x.ndim)) if axis is None else axis
+        lengths = [x.shape[a] for a in axes]
+        if not all(isinstance(n, int) for n in lengths) or math.prod(lengths) < _INTEGERS:
+            return jnp.count_nonzero(x, axis=axis)
+        # Rows as integers, which are exact, and their counts as floats.
+        *rest, last = sorted(axes)
+        if x.shape[last] < _INTEGERS:
+            rows = jnp.count_nonzero(x, axis=last, keepdims=True)
+        else:
+            full = x.shape[last] // _ROW * _ROW
+            head, tail = jnp.split(jnp.moveaxis(x, last, -1), [full], axis=-1)
+            rows = jnp.count_nonzero(head.reshape(*head.shape[:-1], -1, _ROW), axis=-1)
+            ends = jnp.count_nonzero(tail, axis=-1, keepdims=True)
+            rows = jnp.moveaxis(jnp.concatenate([rows, ends], -1), -1, last)
+        return jnp.sum(rows.astype(jnp.float32), axis=(*rest, last))
+
+
+_INTEGERS, _ROW = 1 << 31, 1 << 16
+XP = cast(Namespace, _Jax())
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -57,7 +87,8 @@ class JaxBackend(PlainPathOnly):
 
     def length(self, x: Array, axis: int) -> int | Array:
         n = x.shape[axis]
-        return n if isinstance(n, int) else jnp.asarray(n)  # a symbol, in jax.export
+        # A symbol, in jax.export. A float: JAX may have no integers that hold products of lengths.
+        return n if isinstance(n, int) else jnp.asarray(n, self.widest)
 
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
         return jnp.asarray(value, dtype)

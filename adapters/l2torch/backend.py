@@ -104,6 +104,12 @@ class TorchBackend(PlainPathOnly):
             return cast(Tensor, _rho_node(r, type(loss).__name__, parameters))
         return _apply(r, loss, 0)
 
+    def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if x.dtype is torch.uint64:  # which knows no arithmetic
+            high, low = super().halves(x.view(torch.int64))
+            return torch.where(high < 0, high + (1 << 32), high), low
+        return super().halves(x)
+
     def differentiates(self, x: Tensor) -> bool:
         # A transform may stand around a tensor that does not say so.
         return (

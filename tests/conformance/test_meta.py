@@ -31,6 +31,7 @@ MISTAKES = {
     "invariance/weight-scale": ("adds an epsilon to the weights", {}),
     "semantics/unequal-shapes": ("broadcasts", {}),
     "semantics/shape-of-result": ("keeps an axis", {}),
+    "semantics/number": ("returns an array", {"make": closed_form}),
     "semantics/weighted-mean": ("divides by n", {}),
     "semantics/weights-select": ("weighs the mean", {}),
     "semantics/leading-axes": ("aligns with the last axes", {}),

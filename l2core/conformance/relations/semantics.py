@@ -10,7 +10,7 @@ import numpy as np
 
 from l2core.conformance.cases import Case, fitted, make_case, recast
 from l2core.conformance.checks import both, check, plain, takes
-from l2core.conformance.harness import Harness
+from l2core.conformance.harness import NUMPY, Harness
 from l2core.conformance.subjects import Claim, Subject, evaluate
 from l2core.conformance.trial import Trial, fail
 from l2core.losses import HalfSquaredError, SquaredError
@@ -81,6 +81,24 @@ def shape_of_result(trial: Trial, case: Case) -> None:
     if error is None and seen[0].shape != expected:
         shapes = f"for shapes {case.pred.shape} and {case.target.shape}, the shape of the result"
         fail(shapes, seen[0].shape, expected)
+
+
+def _numpy_number(subject: Subject, claim: Claim, harness: Harness) -> bool:
+    c = claim.criterion
+    return harness.name == NUMPY and c.axis is None and c.reduction != "none"
+
+
+@semantics(
+    concerns=_numpy_number,
+    situations=given(make_case([1.0, 2.0], [0.0, 0.0])),
+)
+def number(trial: Trial, case: Case) -> None:
+    """In NumPy a value without axes is a number: it hashes, and += makes another one."""
+    seen = best = trial.raw(case)
+    before = float(best)
+    seen += 100
+    if float(best) != before or trial.error(lambda: hash(best)) is not None:
+        fail("the value", f"a mutable {type(best).__name__}", "a number")
 
 
 # --- weights --------------------------------------------------------------------------------------
