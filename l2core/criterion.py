@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
@@ -151,7 +151,13 @@ class Criterion:
         backend = self._validated(pred, target, weight, mask, variance, denominator)
         inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
         total = backend.xp.sum(self._selected_rho(inputs), axis=inputs.axes)
-        return self._terms(total, self._denominator(inputs))
+        terms = self._terms(total, self._denominator(inputs))
+        # Of the same structure as a total: a loop that carries it (a scan) does not see it change.
+        zeros = [
+            backend.xp.full_like(x, 0.0) if isinstance(x, backend.arrays) else 0.0
+            for x in (total, terms.denominator)
+        ]
+        return replace(terms, compensation=(zeros[0], zeros[1]))
 
     def value_and_grad(
         self,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from l2core.backend import Array, Backend, backend_of
+from l2core.backend import Array, Backend, Namespace, backend_of
 
 EMPTY = {"nan": math.nan, "zero": 1.0}
 """What a mean over nothing is divided by: 0 / nan = nan, 0 / 1 = 0 with zero gradient."""
@@ -18,12 +18,15 @@ class Terms:
 
     ``denominator`` is a number or an array of the numerator's shape or of none. A denominator that
     the caller gave is that of the part, so parts add up to the whole only if their denominators do.
+    Totals do not drift, however many parts come: ``compensation`` is what rounding took from the
+    sums of numerators and of denominators (None: nothing), kept beside them.
     """
 
     numerator: Array
     denominator: Any
     root: bool = False
     empty: str = "nan"
+    compensation: tuple[Any, Any] | None = None
 
     def __add__(self, other: object) -> Terms:
         if not isinstance(other, Terms):
@@ -34,12 +37,11 @@ class Terms:
                 f"root={self.root}, empty={self.empty!r} and "
                 f"root={other.root}, empty={other.empty!r}"
             )
-        return Terms(
-            self.numerator + other.numerator,
-            self.denominator + other.denominator,
-            self.root,
-            self.empty,
-        )
+        xp = backend_of(self.numerator, "numerator").xp
+        lost, also = self.compensation or (0.0, 0.0), other.compensation or (0.0, 0.0)
+        numerator, first = _added(self.numerator, other.numerator, lost[0] + also[0], xp)
+        denominator, second = _added(self.denominator, other.denominator, lost[1] + also[1], xp)
+        return Terms(numerator, denominator, self.root, self.empty, (first, second))
 
     def __radd__(self, other: object) -> Terms:
         if isinstance(other, int) and other == 0:  # where sum() starts
@@ -48,7 +50,19 @@ class Terms:
 
     def value(self) -> Array:
         """numerator / denominator, or its square root; the gradient of a root at 0 is 0."""
-        return self._value(backend_of(self.numerator, "numerator"))
+        return self._whole()._value(backend_of(self.numerator, "numerator"))
+
+    def _whole(self) -> Terms:
+        """The same with the compensation put back."""
+        if self.compensation is None:
+            return self
+        numerator, denominator = (
+            total + lost
+            for total, lost in zip(
+                (self.numerator, self.denominator), self.compensation, strict=True
+            )
+        )
+        return Terms(numerator, denominator, self.root, self.empty)
 
     def _value(self, backend: Backend) -> Array:
         xp = backend.xp
@@ -72,3 +86,20 @@ class Terms:
         if not isinstance(self.denominator, backend.arrays):
             return self.denominator if self.denominator != 0 else EMPTY[self.empty]
         return backend.xp.where(self._nothing(backend), EMPTY[self.empty], self.denominator)
+
+
+def _added(a: Any, b: Any, lost: Any, xp: Namespace) -> tuple[Any, Any]:
+    """a + b + lost, and what rounding took from it.
+
+    Knuth, The Art of Computer Programming 2, section 4.2.2: TwoSum, then FastTwoSum. A sum that is
+    not finite has lost nothing: inf - inf would hide inf.
+    """
+    total = a + b
+    if not hasattr(total, "dtype"):
+        return total, lost
+    a, b, lost = (x if hasattr(x, "dtype") else xp.full_like(total, x) for x in (a, b, lost))
+    finite = xp.abs(total) < math.inf
+    a, b, near, lost = (xp.where(finite, x, 0.0) for x in (a, b, total, lost))
+    part = near - a
+    lost = lost + ((a - (near - part)) + (b - part))
+    return total + lost, lost - ((near + lost) - near)

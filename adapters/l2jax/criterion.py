@@ -20,7 +20,7 @@ from l2core.dtypes import KNOWN, compute_dtypes, dtype_name
 from l2jax.backend import BACKEND
 
 tree_util.register_dataclass(
-    Terms, data_fields=["numerator", "denominator"], meta_fields=["root", "empty"]
+    Terms, data_fields=["numerator", "denominator", "compensation"], meta_fields=["root", "empty"]
 )
 
 

@@ -55,16 +55,28 @@ class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
         shape = tuple(terms.numerator.shape)
         if not self._sums:
             self._build(shape)
-        for total, part in zip(self._sums, (terms.numerator, terms.denominator), strict=True):
-            part = keras.ops.cast(part, self.dtype)
-            total.assign_add(keras.ops.broadcast_to(part, total.shape))
+        parts = (
+            keras.ops.broadcast_to(keras.ops.cast(part, self.dtype), self._sums[0].shape)
+            for part in (terms.numerator, terms.denominator)
+        )
+        total = self._total() + Terms(*parts, terms.root, terms.empty)
+        compensation = total.compensation or ()
+        for variable, x in zip(
+            self._sums, (total.numerator, total.denominator, *compensation), strict=True
+        ):
+            variable.assign(x)
 
     def result(self) -> Array:
         """The mean of all batches since the last ``reset_state``."""
+        return self._total().value()
+
+    def _total(self) -> Terms:
+        """The batches' terms so far."""
         core = self.criterion.criterion
-        sums = self._sums or [keras.ops.zeros((), self.dtype)] * 2
-        numerator, denominator = (total + 0 for total in sums)  # a Keras variable is no tensor
-        return Terms(numerator, denominator, core.reduction == "root_mean", core.empty).value()
+        sums = self._sums or [keras.ops.zeros((), self.dtype)] * 4
+        numerator, denominator, *lost = (x + 0 for x in sums)  # a Keras variable is no tensor
+        root = core.reduction == "root_mean"
+        return Terms(numerator, denominator, root, core.empty, (lost[0], lost[1]))
 
     def get_config(self) -> dict[str, Any]:
         """The loss beside Keras's own."""
@@ -82,5 +94,5 @@ class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
             raise ValueError(f"axis: expected a mean over every open axis, got a mean of {shape}")
         self._sums = [
             self.add_variable(shape, "zeros", dtype=self.dtype, name=name)
-            for name in ("numerator", "denominator")
+            for name in ("numerator", "denominator", "numerator_lost", "denominator_lost")
         ]

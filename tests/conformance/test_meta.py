@@ -24,6 +24,7 @@ MISTAKES = {
     "parity/gradient-bits": ("divides in the graph", {}),
     "invariance/permutation": ("counts the first twice", {}),
     "invariance/split": ("adds a constant", SUM),
+    "invariance/many-parts": ("adds up in float32", {"mergeable": True}),
     "invariance/padding": ("multiplies", {}),
     "invariance/layout": ("reads storage", {}),
     "invariance/threads": ("depends on threads", {}),

@@ -1,5 +1,7 @@
 """A loss as somebody might write it in plain PyTorch: right, or with one mistake planted."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,6 +62,11 @@ class Written:
         if present is not None and self.mistake not in ("multiplies", "replaces NaN"):
             losses = torch.where(present, losses, 0.0)
         return self.finished(self.reduced(losses, w, present), pred, target)
+
+    def terms(self, pred, target, weight=None, mask=None):
+        """Its mean as a part of others of its size."""
+        dtype = torch.float32 if self.mistake == "adds up in float32" else torch.float64
+        return Part(self(pred, target, weight, mask).to(dtype), 1)
 
     def check(self, pred, target):
         if self.mistake == "raises what it likes":
@@ -252,6 +259,23 @@ class Forgotten(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream):
         return torch.ones_like(upstream)
+
+
+@dataclass
+class Part:
+    """A sum of means, and of how many."""
+
+    total: torch.Tensor
+    count: int
+
+    def __add__(self, other):
+        return Part(self.total + other.total, self.count + other.count)
+
+    def __radd__(self, other):
+        return self
+
+    def value(self):
+        return (self.total / self.count).float()
 
 
 class Nested(torch.autograd.Function):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from l2core.conformance.bounds import as_floats
-from l2core.conformance.cases import Case, Inputs
+from l2core.conformance.cases import Case, Inputs, fitted, make_case
 from l2core.conformance.checks import both, check, differentiable, has, plain, reduces, takes
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.subjects import Claim, Subject
@@ -83,8 +83,26 @@ def split(trial: Trial, case: Case) -> None:
     close(trial, case, trial.value(case), together, "put together from parts, the value")
 
 
-def _merged(trial: Trial, parts: Sequence[Case]) -> NumpyArray:
-    """The value of the added terms."""
+PARTS = 1000
+
+
+def _merges(subject: Subject, claim: Claim, harness: Harness) -> bool:
+    means = claim.criterion.reduction != "sum"
+    return means and _adds_up(subject, claim, harness) and plain(subject, claim, harness)
+
+
+@invariance(
+    concerns=_merges,
+    situations=lambda s, c, h: [fitted(make_case([0.3, 1.7], [0.0, 0.0], s.dtypes[0]), s, c)],
+)
+def many_parts(trial: Trial, case: Case) -> None:
+    """A total does not drift: the mean of a thousand equal batches is that of one."""
+    seen = _merged(trial, [case], PARTS)
+    close(trial, case, trial.value(case), seen, f"put together from {PARTS} parts, the value")
+
+
+def _merged(trial: Trial, parts: Sequence[Case], times: int = 1) -> NumpyArray:
+    """The value of the added terms, each so many times."""
     terms: list[Any] = []
     for part in parts:
         given = {"pred": part.pred, "target": part.target, **part.others}
@@ -98,7 +116,7 @@ def _merged(trial: Trial, parts: Sequence[Case]) -> NumpyArray:
             return loss.terms(*positional, **others)
 
         terms.append(trial.harness.run(found, *arrays.values()))
-    return trial.numpy(sum(terms).value())
+    return trial.numpy(sum(terms * times).value())
 
 
 RUBBISH = (float("nan"), float("inf"), float("-inf"), 1e30)
