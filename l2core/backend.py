@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -233,16 +234,11 @@ def _find(x: Any, name: str) -> Backend:
             known.check(x, name)
             return known
 
-    from importlib.metadata import entry_points
-
+    for backend in _announced(type(x)):
+        if isinstance(x, backend.arrays):
+            return backend
     import array_api_compat
 
-    roots = {base.__module__.partition(".")[0] for base in type(x).__mro__}
-    for point in entry_points(group=GROUP):
-        if point.name in roots:
-            backend = cast(Backend, point.load())
-            if isinstance(x, backend.arrays):
-                return backend
     try:
         xp = array_api_compat.array_namespace(x)
     except TypeError:
@@ -255,6 +251,17 @@ def _find(x: Any, name: str) -> Backend:
     )
     check_array(x, name, backend)
     return backend
+
+
+@cache  # whose C code also keeps tracers that rewrite Python (AutoGraph) out of the search
+def _announced(kind: type) -> tuple[Backend, ...]:
+    """The backends that entry points announce for the root modules of a type."""
+    from importlib.metadata import entry_points
+
+    roots = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    return tuple(
+        cast(Backend, point.load()) for point in entry_points(group=GROUP) if point.name in roots
+    )
 
 
 def _kind(x: Any) -> str:

@@ -110,12 +110,18 @@ class TensorFlowBackend(PlainPathOnly):
         axes = [i for i, n in enumerate(x.shape) if n is None or (n != 1 and pred.shape[i] is None)]
         if not axes:
             return x
+        lengths, wanted = tf.shape(x), tf.shape(pred)
         agree = tf.debugging.assert_equal(
-            tf.gather(tf.shape(x), axes),
-            tf.gather(tf.shape(pred), axes),
+            tf.gather(lengths, axes),
+            tf.gather(wanted, axes),
             "expected arrays of equal lengths along the axes that were open while tracing",
         )
-        with tf.control_dependencies([agree] if agree is not None else []):
+        # XLA drops assertions; what does not fit it refuses while it compiles.
+        fits = [
+            tf.add_n([tf.zeros(lengths[i]), tf.zeros(wanted[i])], "expected_equal_lengths")
+            for i in axes
+        ]
+        with tf.control_dependencies([*fits, *([agree] if agree is not None else [])]):
             return tf.identity(x)
 
 

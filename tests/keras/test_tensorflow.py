@@ -102,6 +102,62 @@ def test_lengths_that_tracing_leaves_open_are_checked_when_it_runs(jit):
             loss(*map(tf.ones, shapes))
 
 
+OPEN = {
+    "all": ([None], [None], (4,), (1,), {}),
+    "exchanged": ([None, None], [None, None], (4, 1), (1, 4), {}),
+    "one of three": ([None, 5, 1], [None, None, 1], (3, 5, 1), (3, 1, 1), {}),
+    "weight": ([None, 3], [None, 3], (4, 3), (4, 3), {"weight": ([None], (1,))}),
+    "column": ([None, 3], [None, 3], (4, 3), (4, 3), {"weight": ([None, 1], (2, 1))}),
+    "mask": ([None], [None], (4,), (4,), {"mask": ([None], (1,))}),
+}
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("name", OPEN)
+def test_nothing_broadcasts_along_open_axes_when_compiled_either(name, jit, gradient):
+    """XLA drops TensorFlow's assertions."""
+    *shapes, pred, target, others = OPEN[name]
+    kinds = {"weight": tf.float32, "mask": tf.bool}
+    signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    signature += [tf.TensorSpec(shape, kinds[k]) for k, (shape, _) in others.items()]
+
+    @tf.function(jit_compile=jit, input_signature=signature)
+    def f(pred, target, *rest):
+        with tf.GradientTape() as tape:
+            tape.watch(pred)
+            value = CRITERION(pred, target, **dict(zip(others, rest, strict=True)))
+        return tape.gradient(value, pred) if gradient else value
+
+    rest = [tf.cast(tf.ones(shape), kinds[k]) for k, (_, shape) in others.items()]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="equal"):
+        f(tf.ones(pred), tf.zeros(target), *rest)
+    whole = [tf.cast(tf.ones(pred[: len(shape)]), kinds[k]) for k, (_, shape) in others.items()]
+    if name != "column":
+        f(tf.ones(pred), tf.zeros(pred), *whole)
+
+
+FIRST_CALL = """
+import logging
+import tensorflow as tf, l2core
+
+class Seen(logging.Handler):
+    def emit(self, record):
+        raise AssertionError(record.getMessage())
+
+tf.get_logger().addHandler(Seen())
+tf.get_logger().setLevel("WARNING")
+f = tf.function(lambda x: l2core.Criterion()(x, x))
+assert f(tf.ones(3)).numpy() == 0
+"""
+
+
+def test_the_search_for_the_backend_is_silent_in_a_trace():
+    done = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "AutoGraph" not in done.stderr
+
+
 def test_denominators_of_open_shapes():
     shape = tf.TensorSpec([None, None, 2], tf.float32)
     p = tf.ones((3, 4, 2))
