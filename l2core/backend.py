@@ -66,6 +66,10 @@ class Backend(Protocol):
         """The widest float dtype that it has now: "float64", or "float32"."""
         ...
 
+    def widest_of(self, x: Array) -> str:
+        """The same on the device of x."""
+        ...
+
     def check(self, x: Array, name: str) -> None:
         """TypeError, naming the argument, for an x of its types that it cannot take: sparse, say."""
 
@@ -77,6 +81,10 @@ class Backend(Protocol):
         """Integers (high, low), 0 <= low < 2^32, of which 64-bit integers are 2^32 high + low."""
         ...
 
+    def number(self, x: float, like: Array) -> Any:
+        """A number by which ``like`` is about to be divided: x, or an array where x would widen."""
+        ...
+
     def differentiates(self, x: Array) -> bool:
         """Whether autograd may want a derivative to this array."""
         ...
@@ -84,7 +92,7 @@ class Backend(Protocol):
     def length(self, x: Array, axis: int) -> Any:
         """x.shape[axis], or a 0-d array where the length is not known while tracing.
 
-        Such an array is of a dtype in which products of lengths do not wrap around.
+        Of a type, or dtype, in which products of lengths do not wrap around.
         """
         ...
 
@@ -131,6 +139,14 @@ class Backend(Protocol):
 class PlainPathOnly:
     """What most backends share. No fast paths, until :func:`l2core.fastpath.install` puts them in
     their place."""
+
+    widest: str
+
+    def number(self, x: float, like: Array) -> Any:
+        return x
+
+    def widest_of(self, x: Array) -> str:
+        return self.widest
 
     def halves(self, x: Array) -> tuple[Array, Array]:
         high = x // (1 << 32)

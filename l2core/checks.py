@@ -6,12 +6,32 @@ It names the argument, what was expected and what came. None reads data or makes
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, cast
 
 from l2core.backend import NUMPY, Array, Backend, check_array
 from l2core.dtypes import COMPLEX_FLOATS, KNOWN, REAL_FLOATS, compute_dtypes, dtype_name
+
+TRUE_FIRST = {
+    "keras": "l2keras.Criterion(...) as loss and l2keras.CriterionMetric(...) as metric",
+    "sklearn": "a function of (y_true, y_pred, sample_weight=None) that calls "
+    "criterion(y_pred, y_true, weight=sample_weight)",
+}
+"""Who calls a loss as (y_true, y_pred), and what to give to them instead."""
+
+
+def true_first(depth: int) -> str | None:
+    """A sentence if the module so many frames above the caller's calls losses as (true, pred)."""
+    frame = sys._getframe(depth + 1) if hasattr(sys, "_getframe") else None
+    root = "" if frame is None else str(frame.f_globals.get("__name__")).partition(".")[0]
+    if root not in TRUE_FIRST:
+        return None
+    return (
+        f"Criterion: expected a call as (pred, target), got one from {root}, which calls "
+        f"(y_true, y_pred): give it {TRUE_FIRST[root]}"
+    )
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
@@ -25,7 +45,7 @@ def check_denominator(value: Any, names: tuple[str, ...]) -> None:
     if isinstance(value, str) and value in names:
         return
     expected = ", ".join([*map(repr, names), "a finite number > 0"])
-    if isinstance(value, bool) or not isinstance(value, Real | str):
+    if isinstance(value, bool) or not isinstance(value, (Real, str)):
         raise TypeError(f"denominator: expected {expected}, got {type(value).__name__} {value!r}")
     if isinstance(value, str) or not 0 < float(value) < math.inf:
         raise ValueError(f"denominator: expected {expected}, got {value!r}")
@@ -57,7 +77,7 @@ def checked_dtype(x: Any, name: str, backend: Backend) -> str:
 
 def check_factor(x: Any, name: str, pred: Array, pred_name: str, backend: Backend) -> None:
     """A weight or variance: a number, or a real array that aligns with pred."""
-    if isinstance(x, int | float):
+    if isinstance(x, (int, float)):
         return
     if checked_dtype(x, name, backend) in COMPLEX_FLOATS:
         raise TypeError(f"{name}: expected a real dtype, got {dtype_name(x.dtype)}")
@@ -123,5 +143,5 @@ def residual_dtypes(
         dtype_name(pred.dtype),
         dtype_name(target.dtype),
         tuple([dtype_name(cast(Any, x).dtype) for x in others if isinstance(x, backend.arrays)]),
-        backend.widest,
+        backend.widest_of(pred),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 from l2core import fastpath
-from l2core.backend import Array, Backend, backend_of, by_type
+from l2core.backend import NUMPY, Array, Backend, backend_of, by_type
 from l2core.checks import (
     axes_of,
     check_aligned,
@@ -23,13 +23,14 @@ from l2core.checks import (
     compatible,
     one_of,
     residual_dtypes,
+    true_first,
 )
 from l2core.dtypes import COMPLEX_FLOATS, LONG_INTEGERS, REAL_FLOATS, dtype_name
 from l2core.losses import LOSSES, Loss, SquaredError
 from l2core.terms import EMPTY, Terms
 
 REDUCTIONS = ("none", "sum", "mean", "root_mean")
-DENOMINATORS = ("weight", "count", "batch")
+DENOMINATORS = ("weight", "count", "size", "batch")
 NAN_TARGETS = ("propagate", "ignore")
 CONFIG_VERSION = 1
 
@@ -58,7 +59,8 @@ class Criterion:
     loss: the pointwise loss, e.g. ``SquaredError()``.
     reduction: ``"none"`` (ω·rho), ``"sum"``, ``"mean"`` or ``"root_mean"``.
     denominator: what a mean divides by: ``"weight"`` (Σω, the default), ``"count"`` (selected
-        elements), ``"batch"`` (the length of axis 0) or a number > 0.
+        elements), ``"size"`` (all elements, absent ones too), ``"batch"`` (the length of axis 0)
+        or a number > 0.
     axis: reduce over these axes only; None: over all.
     empty: the mean over nothing: ``"nan"``, or ``"zero"`` with zero gradient.
     nan_targets: ``"propagate"``, or ``"ignore"``, which masks NaN targets (never NaN predictions).
@@ -112,8 +114,9 @@ class Criterion:
 
         ``weight`` (>= 0; 0 is absent) and ``mask`` (bool; False is absent) align with the leading
         axes: (N,) on (N, D) is per sample, (1, D) per output, the same rank broadcasts over axes of
-        length 1, a scalar is a scalar. So does ``variance``, which GaussianNLL needs and others
-        refuse. ``denominator``, a number or 0-d array, takes the place of the field.
+        length 1, a scalar is a scalar (but an error where the denominator is the sum of weights, in
+        which it cancels). So does ``variance``, which GaussianNLL needs and others refuse.
+        ``denominator``, a number or 0-d array, takes the place of the field.
 
         Returns float32, or float64 if an input is float64 (or an integer of 32 bits or more, where
         the framework has float64). Absent elements have no part in it, whatever stands there, and a
@@ -126,6 +129,8 @@ class Criterion:
             if value is not None:
                 return value
         backend = self._validated(pred, target, weight, mask, variance, denominator)
+        if backend is NUMPY and not self._symmetric and (wrong := true_first(1)):
+            raise TypeError(wrong)
         if fast:
             fused = backend.fused(self, pred, target, weight, mask, denominator)
             if fused is not None:
@@ -151,13 +156,7 @@ class Criterion:
         backend = self._validated(pred, target, weight, mask, variance, denominator)
         inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
         total = backend.xp.sum(self._selected_rho(inputs), axis=inputs.axes)
-        terms = self._terms(total, self._denominator(inputs))
-        # Of the same structure as a total: a loop that carries it (a scan) does not see it change.
-        zeros = [
-            backend.xp.full_like(x, 0.0) if isinstance(x, backend.arrays) else 0.0
-            for x in (total, terms.denominator)
-        ]
-        return replace(terms, compensation=(zeros[0], zeros[1]))
+        return self._terms(total, self._denominator(inputs))
 
     def value_and_grad(
         self,
@@ -221,6 +220,13 @@ class Criterion:
         out[...] = grad
         return value, out
 
+    def __getattr__(self, name: str) -> Any:
+        """What is not there: Keras asks for a name, and would call (y_true, y_pred)."""
+        wrong = true_first(1) if name in ("name", "__name__") else None
+        if wrong and name == "name":
+            raise TypeError(wrong)  # an AttributeError would be taken for an answer
+        raise AttributeError(wrong or f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def to_config(self) -> dict[str, Any]:
         """A plain dict that JSON can hold: version, loss with its parameters, fields."""
         config: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(Criterion)}
@@ -274,13 +280,20 @@ class Criterion:
             )
         if weight is not None:
             check_factor(weight, weight_name, pred, pred_name, backend)
+            rank = len(getattr(weight, "shape", ()))
+            by_weights = self.denominator == "weight" and self.reduction in ("mean", "root_mean")
+            if rank == 0 < len(pred.shape) and by_weights and denominator is None:
+                raise ValueError(
+                    f'{weight_name}: expected an array with axes, or denominator="count", since a '
+                    f"scalar cancels in a mean over the sum of weights, got {weight!r}"
+                )
         if mask is not None:
             if checked_dtype(mask, "mask", backend) != "bool":
                 raise TypeError(f"mask: expected a bool array, got {dtype_name(mask.dtype)}")
             check_aligned(mask, "mask", pred, pred_name)
         if variance is not None:
             check_factor(variance, "variance", pred, pred_name, backend)
-            if isinstance(variance, int | float) and variance < 0:  # an array is not read
+            if isinstance(variance, (int, float)) and variance < 0:  # an array is not read
                 raise ValueError(f"variance: expected an array or a number >= 0, got {variance!r}")
         if (variance is not None) != self.loss.takes_variance:
             expected = "an array or a number" if self.loss.takes_variance else "None"
@@ -341,8 +354,8 @@ class Criterion:
             and dtype_name(target.dtype) in REAL_FLOATS + COMPLEX_FLOATS
         ):
             present = _both(present, ~backend.xp.isnan(target))
-        if _subtract_first(pred, target, residual):
-            pred = _difference(pred, target, backend)
+        if _subtract_first(pred, target):
+            pred = _difference(pred, target, residual, backend)
             target = backend.xp.full_like(pred, 0.0)
         else:
             pred, target = _cast(pred, residual, backend), _cast(target, residual, backend)
@@ -363,8 +376,6 @@ class Criterion:
                 if isinstance(denominator, backend.arrays):
                     finite = finite & (denominator != 0)  # or 0 times infinity would be met
                 live = present | (finite if allowed is None else allowed & finite)
-                # No derivative by way of the denominator either: it would speak for a weight there.
-                weight = backend.xp.where(live, weight, 0.0)
         if variance is not None and live is not None:
             variance = backend.xp.where(live, variance, 1.0)
         axes = None if self.axis is None else axes_of(self.axis, len(pred.shape))
@@ -386,10 +397,15 @@ class Criterion:
         return finite & (xp.abs(self.loss.rho(r, xp, *extra)) < math.inf)
 
     @cached_property
+    def _symmetric(self) -> bool:
+        """Whether prediction and target may change places without weights."""
+        return self.loss.symmetric and self.nan_targets == "propagate"
+
+    @cached_property
     def _unweighted(self) -> str | None:
         """ "mean" or "sum" if that is what it takes over all elements that have no weights."""
         usual = self.axis is None and self.nan_targets == "propagate"
-        usual = usual and self.denominator in ("weight", "count")
+        usual = usual and self.denominator in ("weight", "count", "size")
         return self.reduction if usual and self.reduction in ("mean", "sum") else None
 
     def _single_sum(
@@ -411,14 +427,14 @@ class Criterion:
         if self.reduction == "none" or self.axis is not None or self.nan_targets != "propagate":
             return None
         if factor is not None and (
-            isinstance(factor, int | float)
+            isinstance(factor, (int, float))
             or len(factor.shape) == 0
             or factor.shape != pred.shape[: len(factor.shape)]
             or (weight is not None and mask is not None)
         ):
             return None
         residual, real = residual_dtypes(pred, target, (weight,), backend)
-        if residual != real or _subtract_first(pred, target, residual):
+        if residual != real or _subtract_first(pred, target):
             return None
         if factor is not None:
             factor = _aligned(factor, pred, backend)
@@ -479,12 +495,13 @@ class Criterion:
 
         def lengths(over: Iterable[int]) -> Any:
             n = math.prod([backend.length(pred, axis) for axis in over])
-            # A float from the start: integers of 32 bits would not hold it.
-            return _cast(n, inputs.real, backend) if isinstance(n, backend.arrays) else float(n)
+            return _cast(n, inputs.real, backend) if isinstance(n, backend.arrays) else n
 
         if self.denominator == "batch":
             return lengths([0])
         over = range(len(pred.shape)) if axes is None else axes
+        if self.denominator == "size":
+            return lengths(over)
         weighted = self.denominator == "weight" and inputs.weight is not None
         counted = inputs.weight if weighted else inputs.present
         if counted is None:
@@ -492,7 +509,12 @@ class Criterion:
         # Along axes of length 1, counted stands for all of pred's elements.
         times = lengths([a for a in over if counted.shape[a] == 1])
         if weighted:
-            return backend.xp.sum(counted, axis=axes) * times
+            total = backend.xp.sum(counted, axis=axes) * times
+            if inputs.live is not inputs.present:
+                # Minus 0s, which take the derivative from weights of 0 that hide no number.
+                hidden = backend.xp.where(inputs.live, 0.0, inputs.weight)
+                total = total - backend.xp.sum(hidden, axis=axes)
+            return total
         return _cast(backend.xp.count_nonzero(counted, axis=axes), inputs.real, backend) * times
 
     def _terms(self, total: Array, denominator: Any) -> Terms:
@@ -512,16 +534,16 @@ def _cast(x: Array, dtype: str, backend: Backend) -> Array:
     return x if dtype_name(x.dtype) == dtype else backend.xp.astype(x, getattr(backend.xp, dtype))
 
 
-def _subtract_first(pred: Array, target: Array, residual: str) -> bool:
-    """Whether these are 64-bit integers, whose difference a float64 of each would lose."""
-    names = dtype_name(pred.dtype), dtype_name(target.dtype)
-    return names[0] == names[1] and names[0] in LONG_INTEGERS and residual == "float64"
+def _subtract_first(pred: Array, target: Array) -> bool:
+    """Whether these are 64-bit integers, whose difference a float of each would lose."""
+    name = dtype_name(pred.dtype)
+    return name in LONG_INTEGERS and dtype_name(target.dtype) == name
 
 
-def _difference(pred: Array, target: Array, backend: Backend) -> Array:
-    """pred - target of 64-bit integers, rounded once to float64; it does not wrap around."""
+def _difference(pred: Array, target: Array, dtype: str, backend: Backend) -> Array:
+    """pred - target of 64-bit integers, in halves that do not wrap around."""
     high, low = (
-        _cast(p, "float64", backend) - _cast(t, "float64", backend)
+        _cast(_cast(p, "int64", backend) - _cast(t, "int64", backend), dtype, backend)
         for p, t in zip(backend.halves(pred), backend.halves(target), strict=True)
     )
     return high * 2.0**32 + low
@@ -533,7 +555,7 @@ def _both(mask: Array | None, other: Array) -> Array:
 
 def _factor(x: Any, pred: Array, dtype: str, backend: Backend) -> Array:
     """A weight or variance as an array of this dtype and of pred's rank."""
-    if isinstance(x, int | float):
+    if isinstance(x, (int, float)):
         return _aligned(backend.scalar(x, dtype, pred), pred, backend)
     return _aligned(_cast(backend.matched(x, pred), dtype, backend), pred, backend)
 

@@ -32,10 +32,12 @@ class Loss:
     """A pointwise loss of the residual; subclass it to add one.
 
     ``complex_valued`` says that rho has a meaning for complex residuals (real result);
-    ``takes_variance`` that rho and psi need a further argument ``variance``.
+    ``symmetric`` that rho(-r) = rho(r); ``takes_variance`` that rho and psi need a further argument
+    ``variance``.
     """
 
     complex_valued: ClassVar[bool] = False
+    symmetric: ClassVar[bool] = False
     takes_variance: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -98,6 +100,7 @@ class SquaredError(Loss):
     """
 
     complex_valued: ClassVar[bool] = True
+    symmetric: ClassVar[bool] = True
 
     def rho(self, r: Array, xp: Namespace) -> Array:
         return _square(r, xp)
@@ -118,6 +121,7 @@ class HalfSquaredError(Loss):
     """
 
     complex_valued: ClassVar[bool] = True
+    symmetric: ClassVar[bool] = True
 
     def rho(self, r: Array, xp: Namespace) -> Array:
         return 0.5 * _square(r, xp)
@@ -137,6 +141,7 @@ class AbsoluteError(Loss):
     """
 
     complex_valued: ClassVar[bool] = True
+    symmetric: ClassVar[bool] = True
 
     def rho(self, r: Array, xp: Namespace) -> Array:
         return xp.abs(r)
@@ -157,6 +162,8 @@ class Huber(Loss):
     """
 
     delta: float = 1.0
+
+    symmetric: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         expected = "a number > 0 (inf allowed)"
@@ -187,6 +194,8 @@ class SmoothL1(Loss):
     """
 
     beta: float = 1.0
+
+    symmetric: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         expected = "0 or a finite number >= 2**-126"
@@ -219,6 +228,8 @@ class LogCosh(Loss):
     (\|r\| - log 2) + log1p(exp(-2\|r\|)). Keras and optax compute the second form throughout, which
     loses every digit near 0.
     """
+
+    symmetric: ClassVar[bool] = True
 
     def rho(self, r: Array, xp: Namespace) -> Array:
         size = xp.abs(r)
@@ -295,6 +306,7 @@ class GaussianNLL(Loss):
     full: bool = False
     eps: float = 1e-6
 
+    symmetric: ClassVar[bool] = True
     takes_variance: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -565,7 +565,11 @@ def _divisor(
             more = e.weight if denominator == "weight" else Fraction(1)
             found[e.cell] = _plus(found[e.cell], more)
     else:
-        given = shape[0] if isinstance(denominator, str) else np.asarray(denominator).item()
+        named = {"batch": shape[:1], "size": [math.prod(shape) // max(1, found.size)]}
+        if isinstance(denominator, str):
+            (given,) = named[denominator]
+        else:
+            given = np.asarray(denominator).item()
         for cell in np.ndindex(found.shape):
             found[cell] = exact(given)
     for cell in np.ndindex(found.shape):

@@ -19,14 +19,14 @@ class Terms:
     ``denominator`` is a number or an array of the numerator's shape or of none. A denominator that
     the caller gave is that of the part, so parts add up to the whole only if their denominators do.
     Totals do not drift, however many parts come: ``compensation`` is what rounding took from the
-    sums of numerators and of denominators (None: nothing), kept beside them.
+    sums of numerators and of denominators, kept beside them.
     """
 
     numerator: Array
     denominator: Any
     root: bool = False
     empty: str = "nan"
-    compensation: tuple[Any, Any] | None = None
+    compensation: tuple[Any, Any] = (0.0, 0.0)
 
     def __add__(self, other: object) -> Terms:
         if not isinstance(other, Terms):
@@ -38,7 +38,7 @@ class Terms:
                 f"root={other.root}, empty={other.empty!r}"
             )
         xp = backend_of(self.numerator, "numerator").xp
-        lost, also = self.compensation or (0.0, 0.0), other.compensation or (0.0, 0.0)
+        lost, also = self.compensation, other.compensation
         numerator, first = _added(self.numerator, other.numerator, lost[0] + also[0], xp)
         denominator, second = _added(self.denominator, other.denominator, lost[1] + also[1], xp)
         return Terms(numerator, denominator, self.root, self.empty, (first, second))
@@ -54,8 +54,6 @@ class Terms:
 
     def _whole(self) -> Terms:
         """The same with the compensation put back."""
-        if self.compensation is None:
-            return self
         numerator, denominator = (
             total + lost
             for total, lost in zip(
@@ -72,7 +70,7 @@ class Terms:
             mean = self.numerator / xp.where(nothing, 1.0, self.denominator)
             mean = xp.where(nothing, 0.0 / EMPTY[self.empty], mean)
         else:
-            mean = self.numerator / self._divisor(backend)
+            mean = self.numerator / backend.number(self._divisor(backend), self.numerator)
         if not self.root:
             return mean
         zero = mean == 0

@@ -161,7 +161,7 @@ UNUSUAL = {
     "subclass as pred": (Criterion(), ONES.view(type("Own", (np.ndarray,), {})), ONES, {}),
     "subclass as target": (Criterion(), ONES, ONES.view(type("Own", (np.ndarray,), {})), {}),
     "both": (Criterion(), ONES, ONES, {"weight": ONES, "mask": ONES > 0}),
-    "a number": (Criterion(), ONES, ONES, {"weight": 2.0}),
+    "a number": (Criterion(denominator="count"), ONES, ONES, {"weight": 2.0}),
     "weight per output": (Criterion(), ONES, ONES, {"weight": ONES[:1]}),
     "empty": (Criterion(empty="zero"), ONES[:0], ONES[:0], {}),
 }

@@ -63,7 +63,7 @@ UNUSUAL = {
     "another loss": (Criterion(Huber()), ONES, {}),
     "axis": (Criterion(axis=0), ONES, {}),
     "both": (Criterion(), ONES, {"weight": ONES, "mask": ONES > 0}),
-    "a number": (Criterion(), ONES, {"weight": 2.0}),
+    "a number": (Criterion(denominator="count"), ONES, {"weight": 2.0}),
     "weight of another dtype": (Criterion(), ONES, {"weight": tf.cast(ONES, "float64")}),
     "weight per output": (Criterion(), ONES, {"weight": ONES[:1]}),
     "halves": (Criterion(), tf.cast(ONES, "bfloat16"), {}),

@@ -406,7 +406,7 @@ UNUSUAL = {
     "subclass as target": (Criterion(), ONES, ONES.as_subclass(Own), {}),
     "meta": (Criterion(HalfSquaredError()), ONES.to("meta"), ONES.to("meta"), {}),
     "both": (Criterion(), ONES, ONES, {"weight": ONES, "mask": ONES > 0}),
-    "a number": (Criterion(), ONES, ONES, {"weight": 2.0}),
+    "a number": (Criterion(denominator="count"), ONES, ONES, {"weight": 2.0}),
     "weight per output": (Criterion(), ONES, ONES, {"weight": ONES[:1]}),
     "weight with a gradient": (Criterion(), ONES, ONES, {"weight": ONES.clone().requires_grad_()}),
     "weight not contiguous": (Criterion(), ONES, ONES, {"weight": torch.ones(6, 4).T}),

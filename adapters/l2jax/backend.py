@@ -85,10 +85,10 @@ class JaxBackend(PlainPathOnly):
     def differentiates(self, x: Array) -> bool:
         return isinstance(x, jax.core.Tracer)
 
-    def length(self, x: Array, axis: int) -> int | Array:
+    def length(self, x: Array, axis: int) -> float | Array:
         n = x.shape[axis]
-        # A symbol, in jax.export. A float: JAX may have no integers that hold products of lengths.
-        return n if isinstance(n, int) else jnp.asarray(n, self.widest)
+        # Floats: JAX may have no integers that hold products of lengths. A symbol, in jax.export.
+        return float(n) if isinstance(n, int) else jnp.asarray(n, self.widest)
 
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
         return jnp.asarray(value, dtype)

@@ -30,8 +30,9 @@ class Criterion(l2core.Criterion):
 
     ``criterion(pred, target, *, weight=None, mask=None, variance=None, denominator=None)``: shapes,
     dtypes, errors and fields are those of the core. It is hashable, hence static under ``jit``;
-    weights, masks and denominators may be traced. NumPy arrays are taken as JAX takes them, except
-    that 64-bit integers become floats where JAX has no 64-bit types, instead of wrapping around.
+    weights, masks and denominators may be traced. NumPy arrays, and what has ``__jax_array__``, are
+    taken as JAX takes them, except that 64-bit integers become floats where JAX has no 64-bit
+    types, instead of wrapping around.
     """
 
     _backend: ClassVar[Backend | None] = BACKEND
@@ -98,24 +99,26 @@ class Criterion(l2core.Criterion):
             as_array(variance, "variance", number=True),
             as_array(denominator, "denominator", number=True),
         )
-        if not any(isinstance(x, int | float) for x in arrays):
+        if not any(isinstance(x, (int, float)) for x in arrays):
             return arrays
         # A number enters jit in the dtype of the loss: in JAX's own for numbers it would widen it,
         # and an int would be traced apart from a float.
         first, second, *factors = (dtype_name(x.dtype) for x in arrays if hasattr(x, "dtype"))
         _, real = compute_dtypes(first, second, tuple(factors), BACKEND.widest)
         number = np.dtype(real).type
-        return tuple(number(x) if isinstance(x, int | float) else x for x in arrays)
+        return tuple(number(x) if isinstance(x, (int, float)) else x for x in arrays)
 
 
 def as_array(x: Any, name: str, *, optional: bool = False, number: bool = False) -> Any:
     """x as JAX takes it: arrays (of NumPy too), and None or a number where one may stand."""
-    if (x is None and (optional or number)) or (number and isinstance(x, int | float)):
+    if (x is None and (optional or number)) or (number and isinstance(x, (int, float))):
         return x
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, (np.ndarray, np.generic)):
         check_array(x, name, NUMPY)
         if dtype_name(x.dtype) in KNOWN:
             return jnp.asarray(narrowed(x, BACKEND.widest))
+    if not isinstance(x, jax.Array) and hasattr(x, "__jax_array__"):  # a parameter of a model, say
+        return jnp.asarray(x)
     check_array(x, name, BACKEND)
     return x
 

@@ -43,7 +43,7 @@ def _elementwise(loss: Loss, predictions: Array, targets: Array | None) -> Array
 
 def _argument(x: Array, name: str) -> Array:
     """x as optax takes it: a number too."""
-    return jnp.asarray(x) if isinstance(x, int | float) else cast(Array, as_array(x, name))
+    return jnp.asarray(x) if isinstance(x, (int, float)) else cast(Array, as_array(x, name))
 
 
 @partial(jax.jit, static_argnums=0)

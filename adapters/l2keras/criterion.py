@@ -47,7 +47,7 @@ class Core(l2core.Criterion):
 
 def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = False) -> Any:
     """x as a tensor of Keras's backend; if optional, None and numbers stay; else TypeError."""
-    if optional and (x is None or (isinstance(x, int | float) and not isinstance(x, np.generic))):
+    if optional and (x is None or (isinstance(x, (int, float)) and not isinstance(x, np.generic))):
         return x
     if isinstance(x, (np.ndarray, np.generic)):  # a union of types is too much for torch.compile
         check_array(x, name, NUMPY)
@@ -55,7 +55,10 @@ def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = Fals
             raise TypeError(
                 f"{name}: expected a bool, integer, float or complex dtype, got {x.dtype}"
             )
-        x = keras.ops.convert_to_tensor(narrowed(x, BACKEND.widest))
+        x = narrowed(x, BACKEND.widest)
+        if x.dtype.byteorder == ">":  # no framework has it
+            x = x.astype(x.dtype.newbyteorder("="))
+        x = keras.ops.convert_to_tensor(x)
     elif isinstance(x, keras.Variable):
         x = x.value
     check_array(x, name, BACKEND)

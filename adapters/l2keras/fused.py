@@ -39,10 +39,9 @@ def fused(
         return None
     r = pred - target
     if inputs.weight is not None:
-        weight, zero = inputs.weight, tf.zeros((), r.dtype)
-        kept = (weight != 0) | tf.math.is_finite(tf.square(r))
-        total = _weighted(r, weight, kept, k)
-        inputs = inputs._replace(weight=tf.where(kept, weight, zero))
+        kept = (inputs.weight != 0) | tf.math.is_finite(tf.square(r))
+        total = _weighted(r, inputs.weight, kept, k)
+        inputs = inputs._replace(live=kept)
     else:
         r = r if inputs.present is None else tf.where(inputs.present, r, tf.zeros((), r.dtype))
         total = k * tf.nn.l2_loss(r)

@@ -5,8 +5,9 @@ sums per-sample means; ``"sum_over_batch_size"`` (= ``"mean"``) divides by the n
 that the mask leaves, weight 0 or not; ``"mean_with_sample_weight"`` by the sum of weights; a mean
 over nothing is 0. Keras's ``(n,)`` against ``(n, 1)`` fix-up is kept; other unequal shapes raise,
 where Keras broadcasts. Weights select in 1-D too and align with the leading axes; float64 stays.
-A number as ``sample_weight`` counts once an element in ``"mean_with_sample_weight"`` (Keras: once
-in all), and a column of weights leaves ``"none"`` one loss a sample (Keras: a column of losses).
+A number as ``sample_weight`` raises in ``"mean_with_sample_weight"``, in which it cancels (Keras
+counts it once in all), and a column of weights leaves ``"none"`` one loss a sample (Keras: a column
+of losses).
 """
 
 from __future__ import annotations
@@ -68,9 +69,9 @@ def _same_rank(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _size(x: Any, axes: Iterable[int]) -> Any:
-    """The number of elements along these axes: an int > 0, or a 0-d tensor if 0 or not known yet."""
+    """The number of elements along these axes: a number > 0, or a 0-d tensor if 0 or not known yet."""
     n = math.prod(BACKEND.length(x, axis) for axis in axes)
-    return keras.ops.convert_to_tensor(0) if isinstance(n, int) and n == 0 else n
+    return keras.ops.convert_to_tensor(0) if isinstance(n, (int, float)) and n == 0 else n
 
 
 def _selected(y_pred: Any, mask: Any) -> Any:
@@ -80,7 +81,8 @@ def _selected(y_pred: Any, mask: Any) -> Any:
         return _size(y_pred, axes)
     rest = [i for i in axes if i >= len(mask.shape) or mask.shape[i] == 1]
     count, repeats = BACKEND.xp.count_nonzero(mask), _size(y_pred, rest)
-    return count * (repeats if isinstance(repeats, int) else keras.ops.cast(repeats, count.dtype))
+    known = isinstance(repeats, (int, float))
+    return count * (repeats if known else keras.ops.cast(repeats, count.dtype))
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

@@ -60,9 +60,8 @@ class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
             for part in (terms.numerator, terms.denominator)
         )
         total = self._total() + Terms(*parts, terms.root, terms.empty)
-        compensation = total.compensation or ()
         for variable, x in zip(
-            self._sums, (total.numerator, total.denominator, *compensation), strict=True
+            self._sums, (total.numerator, total.denominator, *total.compensation), strict=True
         ):
             variable.assign(x)
 

@@ -86,6 +86,10 @@ def _rho_node(r: Tensor, name: str, parameters: tuple[Any, ...]) -> Tensor:
 torch.compiler.assume_constant_result(dtype_name)  # type: ignore[no-untyped-call]
 
 
+WITHOUT_FLOAT64 = ("mps",)
+"""Types of devices that have no float64."""
+
+
 class TorchBackend(PlainPathOnly):
     """The one instance is BACKEND."""
 
@@ -93,7 +97,15 @@ class TorchBackend(PlainPathOnly):
     arrays: tuple[type, ...] = (Tensor,)
     widest = "float64"
 
+    def widest_of(self, x: Tensor) -> str:
+        return "float32" if x.device.type in WITHOUT_FLOAT64 else "float64"
+
     def check(self, x: Tensor, name: str) -> None:
+        if type(x).__module__.startswith("torch.masked"):
+            raise TypeError(
+                f"{name}: expected a plain tensor, with its mask as the argument mask, got "
+                f"{type(x).__name__}"
+            )
         if x.is_nested or x.layout is not torch.strided:
             kind = "a nested tensor" if x.is_nested else f"layout {x.layout}"
             raise TypeError(f"{name}: expected a dense tensor (torch.strided), got {kind}")
@@ -110,13 +122,23 @@ class TorchBackend(PlainPathOnly):
             return torch.where(high < 0, high + (1 << 32), high), low
         return super().halves(x)
 
+    def number(self, x: float, like: Tensor) -> float | Tensor:
+        # In forward mode a tensor of rank 0 over a Python float has a float64 tangent.
+        if self.transforms() and not torch.compiler.is_compiling():
+            return torch.full((), x, dtype=like.dtype, device=like.device)
+        return x
+
+    @staticmethod
+    def transforms() -> bool:
+        """Whether forward mode or a transform of torch.func may be at work."""
+        return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+
     def differentiates(self, x: Tensor) -> bool:
         # A transform may stand around a tensor that does not say so.
         return (
             (x.requires_grad and torch.is_grad_enabled())
             or torch.compiler.is_compiling()
-            or torch._C._are_functorch_transforms_active()
-            or forward_ad._current_level >= 0
+            or self.transforms()
         )
 
     def length(self, x: Tensor, axis: int) -> int:

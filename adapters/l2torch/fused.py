@@ -107,12 +107,12 @@ def fused(
         if recorded and pred.requires_grad and criterion.reduction != "root_mean":
             if criterion.reduction == "mean":
                 inputs = inputs._replace(denominator=criterion._denominator(inputs))
-            one = torch.ones((), dtype=dtype)
+            one = torch.ones((), dtype=dtype, device=pred.device)
             upstream, grad = float(criterion._reduced(one, inputs)), _buffer(pred)
         total = _pass(backend, criterion.loss, tensors, dtype, grad, upstream)
     if not abs(total) <= torch.finfo(dtype).max:
         return None
-    result = torch.full((), total, dtype=dtype)
+    result = torch.full((), total, dtype=dtype, device=pred.device)
     if recorded:
         made = upstream, grad
         result = _Sum.apply(*tensors, criterion, backend, result, made)  # type: ignore[no-untyped-call]
@@ -266,7 +266,7 @@ def _pass(
     w, m, g = (None if x is None else x.view(rows, -1) for x in (*tensors[2:], grad))
     k = SQUARES.get(type(loss), 0.0)  # rho = ½·k·r², psi = k·r
     wide = BLOCK if k else BLOCK // 4  # other losses hold more at a time
-    residual, scratch = torch.empty((2, min(wide, size)), dtype=dtype)
+    residual, scratch = torch.empty((2, min(wide, size)), dtype=dtype, device=p.device)
     exact = torch.promote_types(p.dtype, t.dtype) is dtype  # as PyTorch subtracts them
     total = 0.0
     for block in blocks(rows, size // rows, wide):

@@ -170,7 +170,10 @@ def _cases(
     others: dict[str, Any] = {}
     zeros = wanted.zeros and wanted.values == "tame"
     if _wants(draw, wanted.weight, subject.weighs(len(shape))):
-        others["weight"] = draw(_weights(subject.weights, shape, drawn.real, zeros))
+        kinds = subject.weights
+        if _cancels(claim):
+            kinds = tuple(kind for kind in kinds if kind != "scalar")
+        others["weight"] = draw(_weights(kinds, shape, drawn.real, zeros))
     if _wants(draw, wanted.mask, "mask" in subject.takes):
         others["mask"] = draw(_masks(subject.masks, shape, zeros))
     if loss.takes_variance:
@@ -186,6 +189,13 @@ VARIANCES = (1.0, 0.5, 2.0, 0.01, 100.0, 1e-9)
 
 def _wants(draw: DrawFn, wish: str, taken: bool) -> bool:
     return taken and (wish == "always" or (wish == "maybe" and draw(st.booleans())))
+
+
+def _cancels(claim: Claim) -> bool:
+    """Whether a scalar weight has no effect, and may be refused."""
+    c = claim.criterion
+    by_weight = c.denominator == "weight" and claim.divisor is None
+    return by_weight and c.reduction in ("mean", "root_mean")
 
 
 def _divides(subject: Subject, claim: Claim) -> bool:

@@ -201,6 +201,7 @@ def criteria() -> list[Criterion]:
         found += [
             Criterion(loss, "mean", "count"),
             Criterion(loss, "mean", "batch"),
+            Criterion(loss, "mean", "size"),
             Criterion(loss, "mean", 7.0),
             Criterion(loss, "mean", axis=0),
             Criterion(loss, "sum", axis=-1),

@@ -161,10 +161,11 @@ def test_numbers_do_not_widen_the_result(single):
     p, t = single["pred"], single["target"]
     with jax.enable_x64(True):
         for arguments in ({}, {"weight": 0.5}, {"weight": 2, "denominator": 3}):
-            value, gradient = jax.value_and_grad(l2jax.Criterion())(p, t, **arguments)
+            criterion = l2jax.Criterion(denominator="count")
+            value, gradient = jax.value_and_grad(criterion)(p, t, **arguments)
             assert value.dtype == gradient.dtype == "float32"
         assert l2jax.gaussian_nll_loss(p, t, 0.5).dtype == "float32"
-        assert l2jax.Criterion()(p, t, weight=np.float64(0.5)).dtype == "float64"
+        assert criterion(p, t, weight=np.float64(0.5)).dtype == "float64"
         # 0.1 is not rounded to float32 on its way to a float64 loss
         p, t = jnp.asarray([3.0], "float64"), jnp.asarray([1.0], "float64")
         assert l2jax.Criterion(reduction="sum")(p, t, weight=0.1) == 0.1 * 4

@@ -200,7 +200,8 @@ def test_terms_are_a_pytree(data):
     terms = jax.jit(l2jax.Criterion().terms)(data.pred, data.target, weight=data.weight)
     doubled = jax.tree.map(lambda x: 2 * x, terms)
     close(doubled.value(), terms.value())
-    assert [float(x) for x in jax.tree.leaves(terms)] == [terms.numerator, terms.denominator]
+    parts = [terms.numerator, terms.denominator, *terms.compensation]
+    assert [float(x) for x in jax.tree.leaves(terms)] == parts
 
 
 def test_traced_delta(data):

@@ -152,6 +152,8 @@ def divisor_of(criterion, total, w, present, axes, given, mistake):
         divisor = np.float64(given)
     elif not isinstance(name, str):
         divisor = np.float64(name)
+    elif name == "size":
+        divisor = np.ones(present.shape).sum(axis=axes)
     elif name == "batch":
         divisor = np.float64(present.size if mistake == "batch means all" else present.shape[0])
     elif mistake == "divides by n":

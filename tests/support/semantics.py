@@ -36,6 +36,7 @@ MEANS = [
         {},
         {"denominator": "count"},
         {"denominator": "batch"},
+        {"denominator": "size"},
         {"denominator": 7.5},
         {"axis": 0},
         {"axis": -1, "denominator": "count"},
@@ -50,6 +51,13 @@ def case(loss, options, arguments, pred=PRED, target=TARGET, cotangent=1.5):
     if loss.takes_variance:
         # From 1 on, so that log variance is not negative and nothing cancels.
         arguments = {**arguments, "variance": 1.0 + np.arange(pred.size).reshape(pred.shape) / 8}
+    scalar = "weight" in arguments and np.ndim(arguments["weight"]) == 0 < pred.ndim
+    if (
+        scalar
+        and options.get("reduction") not in ("none", "sum")
+        and "denominator" not in arguments
+    ):
+        options = {"denominator": "count", **options}  # by the sum of weights it would cancel
     return Case(Criterion(loss, **options), pred, target, arguments, cotangent)
 
 
