@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
@@ -136,11 +137,21 @@ class Backend(Protocol):
         ...
 
 
+CARRIED = {
+    "mask": "numbers alone, with their mask as the argument mask",
+    **dict.fromkeys(("unit", "units"), "numbers alone, without a unit"),
+}
+"""What some arrays carry beside their numbers, which sums and selections lose or use wrongly."""
+
+
 class PlainPathOnly:
     """What most backends share. No fast paths, until :func:`l2core.fastpath.install` puts them in
     their place."""
 
-    widest: str
+    @property
+    def widest(self) -> str:
+        """See :class:`Backend`."""
+        return "float64"
 
     def number(self, x: float, like: Array) -> Any:
         return x
@@ -185,11 +196,22 @@ class PlainBackend(PlainPathOnly):
 
     xp: Namespace
     arrays: tuple[type, ...]
-    widest: str = "float64"
 
     def check(self, x: Array, name: str) -> None:
-        if type(x) is not np.ndarray and isinstance(x, (np.matrix, np.ma.MaskedArray)):
+        if type(x) is np.ndarray:
+            return
+        block = getattr(x, "_meta", x)  # what a Dask array has in its blocks
+        if isinstance(block, np.matrix):
             raise TypeError(f"{name}: expected a plain numpy.ndarray, got {_kind(x)}")
+        for carried, instead in CARRIED.items():
+            if hasattr(block, carried):
+                of = "" if block is x else f" of {_kind(block)}"
+                raise TypeError(f"{name}: expected {instead}, got {_kind(x)}{of}")
+        if any(n is None or math.isnan(n) for n in x.shape):
+            raise ValueError(
+                f"{name}: expected known lengths (compute_chunk_sizes() finds them), "
+                f"got shape {tuple(x.shape)}"
+            )
 
     def rho(self, loss: Loss, r: Array) -> Array:
         return loss.rho(r, self.xp)
@@ -250,7 +272,7 @@ def _find(x: Any, name: str) -> Backend:
             known.check(x, name)
             return known
 
-    for backend in _announced(type(x)):
+    for backend in _announced(cast(Hashable, type(x))):
         if isinstance(x, backend.arrays):
             return backend
     import array_api_compat

@@ -389,7 +389,7 @@ class Criterion:
         """Where rho is finite; NaN and infinities are not subtracted."""
         xp = backend.xp
         finite = (xp.abs(pred) < math.inf) & (xp.abs(target) < math.inf)
-        extra = ()
+        extra: tuple[Array, ...] = ()
         if variance is not None:
             finite = finite & (xp.abs(variance) < math.inf)
             extra = (xp.where(finite, variance, 1.0),)

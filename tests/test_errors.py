@@ -2,8 +2,13 @@
 
 import re
 
+import astropy.units
+import dask.array
 import numpy as np
 import pytest
+import torch
+import torch.masked
+from astropy.utils.masked import Masked
 
 from l2core import Criterion, GaussianNLL, Huber, SquaredError
 from subjects import harnesses
@@ -107,13 +112,71 @@ def test_arrays_of_another_framework(harness):
         refused(harness, TypeError, first, pred=strange, target=came)
 
 
+ROW = np.array([1.0, 2.0])
+CARRYING = {  # more than numbers: what it is, what is expected
+    "numpy.matrix": (np.asmatrix, "a plain numpy.ndarray"),
+    "numpy.MaskedArray": (np.ma.masked_array, "the argument mask"),
+    "astropy.Quantity": (lambda x: x * astropy.units.m, "without a unit"),
+    "astropy.MaskedNDArray": (lambda x: Masked(x, mask=[True, False]), "the argument mask"),
+    "dask.Array of numpy.MaskedArray": (
+        lambda x: dask.array.ma.masked_equal(dask.array.from_array(x, chunks=1), 1.0),
+        "the argument mask",
+    ),
+}
+
+
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
-def test_numpys_matrix_and_masked_arrays():
-    for x in (np.ma.masked_array([1.0, 2.0]), np.asmatrix([1.0])):
-        with pytest.raises(TypeError, match=r"^pred: expected a plain numpy.ndarray, got numpy\."):
-            Criterion()(x, x)
-        with pytest.raises(TypeError, match=r"^target: expected a plain numpy.ndarray, got numpy"):
-            Criterion()(np.ones(x.shape), x)
+@pytest.mark.parametrize("kind", CARRYING)
+def test_arrays_that_carry_more_than_numbers(kind):
+    made, expected = CARRYING[kind]
+    x = made(ROW)
+    plain = (dask.array.from_array(ROW) if "dask" in kind else ROW).reshape(x.shape)
+    for axis in (None, 0):
+        for name, pair, more in (
+            ("pred", (x, x), {}),
+            ("target", (plain, x), {}),
+            ("weight", (plain, plain), {"weight": x}),
+        ):
+            with pytest.raises(TypeError) as caught:
+                Criterion(Huber(), axis=axis)(*pair, **more)
+            assert SENTENCE.fullmatch(str(caught.value))
+            assert str(caught.value).startswith(f"{name}: expected")
+            assert expected in str(caught.value)
+            assert str(caught.value).endswith(f"got {kind}")
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors:UserWarning")
+def test_masked_tensors_of_pytorch():
+    tensor = torch.ones(3)
+    masked = torch.masked.MaskedTensor(tensor, tensor > 0)
+    for pair in ((masked, masked), (tensor, masked)):
+        with pytest.raises(TypeError, match=r"the argument mask, got MaskedTensor$"):
+            Criterion()(*pair)
+
+
+def test_lengths_that_dask_does_not_know():
+    x = dask.array.from_array(np.arange(6.0), chunks=2)
+    x = x[x > 1]
+    expected = r"^pred: expected known lengths \(compute_chunk_sizes.*\), got shape \(nan,\)$"
+    with pytest.raises(ValueError, match=expected):
+        Criterion()(x, x)
+    x.compute_chunk_sizes()
+    assert float(Criterion()(x, x)) == 0
+
+
+def test_a_scalar_weight_that_would_cancel(harness):
+    for scalar in (2.0, array(harness, ())):
+        for reduction in ("mean", "root_mean"):
+            wish = {"weight": scalar, "criterion": Criterion(reduction=reduction)}
+            refused(harness, ValueError, "weight", "a scalar cancels", "count", **wish)
+        # Where it has an effect it is taken, and where there are no axes to have.
+        face = harness.face(Criterion())
+        pred, target = array(harness), array(harness) * 2
+        assert harness.numpy(face(pred, target, weight=scalar, denominator=12.0)) in (1, 2)
+        face = harness.face(Criterion(denominator="count"))
+        assert harness.numpy(face(pred, target, weight=scalar)) in (1, 2)
+        face = harness.face(Criterion())
+        assert harness.numpy(face(array(harness, ()), array(harness, ()), weight=scalar)) == 0
 
 
 SHAPES = [((4, 3), (3, 4)), ((4,), (4, 1)), ((4, 1), (4,)), ((4, 1), (4, 3)), ((3, 1), (1, 3))]

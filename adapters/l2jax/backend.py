@@ -9,6 +9,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.core import Tracer
 
 from l2core import Loss, fastpath
 from l2core.backend import Namespace, PlainPathOnly
@@ -83,7 +84,7 @@ class JaxBackend(PlainPathOnly):
         return _rho(loss, r)
 
     def differentiates(self, x: Array) -> bool:
-        return isinstance(x, jax.core.Tracer)
+        return isinstance(x, Tracer)
 
     def length(self, x: Array, axis: int) -> float | Array:
         n = x.shape[axis]

@@ -55,11 +55,11 @@ class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
         shape = tuple(terms.numerator.shape)
         if not self._sums:
             self._build(shape)
-        parts = (
+        numerator, denominator = (
             keras.ops.broadcast_to(keras.ops.cast(part, self.dtype), self._sums[0].shape)
             for part in (terms.numerator, terms.denominator)
         )
-        total = self._total() + Terms(*parts, terms.root, terms.empty)
+        total = self._total() + Terms(numerator, denominator, terms.root, terms.empty)
         for variable, x in zip(
             self._sums, (total.numerator, total.denominator, *total.compensation), strict=True
         ):

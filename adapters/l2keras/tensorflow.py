@@ -88,7 +88,6 @@ class TensorFlowBackend(PlainPathOnly):
 
     xp = XP
     arrays: tuple[type, ...] = (tf.Tensor, tf.Variable)
-    widest = "float64"
 
     def check(self, x: Array, name: str) -> None:
         pass

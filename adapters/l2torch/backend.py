@@ -95,7 +95,6 @@ class TorchBackend(PlainPathOnly):
 
     xp = XP
     arrays: tuple[type, ...] = (Tensor,)
-    widest = "float64"
 
     def widest_of(self, x: Tensor) -> str:
         return "float32" if x.device.type in WITHOUT_FLOAT64 else "float64"

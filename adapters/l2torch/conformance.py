@@ -117,7 +117,7 @@ def _second(f: Callable[..., Tensor], x: Tensor) -> Tensor:
 def _watched(f: Callable[..., Tensor], z: Tensor) -> Tensor:
     z = z.detach().clone().requires_grad_()
     pred = z + z
-    pred.register_hook(lambda gradient: 2 * gradient)
+    pred.register_hook(lambda gradient: 2 * gradient)  # type: ignore[no-untyped-call]
     return torch.autograd.grad(f(pred, z).sum(), z, create_graph=True)[0].detach()
 
 
