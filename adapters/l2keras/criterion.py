@@ -12,6 +12,7 @@ from keras.src.backend import get_keras_mask  # JAX's tracers hold no attribute;
 
 import l2core
 from l2core import Loss, SquaredError, Terms
+from l2core.attributes import Attributes
 from l2core.backend import NUMPY, Array, Backend, check_array, narrowed
 from l2core.dtypes import KNOWN, dtype_name
 from l2keras.distribution import all_reduced, replicas
@@ -65,7 +66,7 @@ def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = Fals
     return x if dtype is None else keras.ops.cast(x, dtype)
 
 
-class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
+class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
     """What our Keras losses share. It overrides ``__call__``, since Keras's own casts to float32
     and multiplies by the mask.
 
@@ -76,9 +77,9 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
     def __init__(
         self, criterion: Core, name: str | None, reduction: str | None, dtype: Any
     ) -> None:
-        self.criterion = criterion
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self._given_dtype = None if dtype is None else keras.dtype_policies.get(dtype)
+        self.criterion = criterion
 
     def __call__(
         self,
@@ -221,6 +222,11 @@ class Criterion(KerasLoss):
         criterion = Core(loss, reduction, denominator, axis, empty, nan_targets)
         own = {"sum": "sum", "none": "none"}.get(reduction, "sum_over_batch_size")
         super().__init__(criterion, name, own, dtype)
+        self.change(criterion)
+
+    def change(self, criterion: Core) -> None:
+        """Take another criterion, its reduction in place of Keras's."""
+        self.__dict__.update(criterion=criterion, reduction=criterion.reduction)
 
     def get_config(self) -> dict[str, Any]:
         """The criterion's config beside Keras's own."""

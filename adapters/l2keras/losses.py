@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -24,13 +24,28 @@ from l2core.backend import Array
 from l2keras.criterion import BACKEND, PACKAGE, Core, KerasLoss
 
 
+def _criterion(loss: Loss, reduction: str | None) -> Core:
+    return Core(loss, axis=-1 if reduction in (None, "none") else None, empty="zero")
+
+
 class _DropIn(KerasLoss):
     """A loss with Keras's reductions, each a mean of the core with its own denominator."""
 
+    fixed: ClassVar[frozenset[str]] = frozenset(
+        {"loss", "denominator", "axis", "empty", "nan_targets"}
+    )
+
     def __init__(self, loss: Loss, reduction: str | None, name: str | None, dtype: Any) -> None:
-        per_sample = reduction in (None, "none")
-        criterion = Core(loss, axis=-1 if per_sample else None, empty="zero")
-        super().__init__(criterion, name, reduction, dtype)
+        super().__init__(_criterion(loss, reduction), name, reduction, dtype)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keras's reductions, checked by Keras."""
+        criterion = self.__dict__.get("criterion")
+        if name == "reduction" and criterion is not None:
+            value = keras.losses.Loss(reduction=value).reduction
+            self.__dict__.update(reduction=value, criterion=_criterion(criterion.loss, value))
+        else:
+            super().__setattr__(name, value)
 
     def adapted(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Keras's fix-up of shapes, and the denominator that its reduction means."""
@@ -122,7 +137,6 @@ class Huber(_DropIn):
         name: str | None = "huber_loss",
         dtype: Any = None,
     ) -> None:
-        self.delta = l2core.Huber(delta).delta
         super().__init__(l2core.Huber(delta), reduction, name, dtype)
 
     def get_config(self) -> dict[str, Any]:

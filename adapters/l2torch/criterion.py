@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 import l2core
 from l2core import Loss, SquaredError, Terms
+from l2core.attributes import Attributes
 from l2core.backend import Backend
 from l2torch.backend import BACKEND
 
@@ -20,13 +21,14 @@ class _Core(l2core.Criterion):
     _names: ClassVar[tuple[str, str, str]] = ("input", "target", "weight")
 
 
-class Criterion(nn.Module):
+class Criterion(Attributes, nn.Module):
     """An :class:`l2core.Criterion` as a module without parameters or state.
 
     Shape: ``input`` (*), ``target`` (*) of the same shape; the output is a scalar, or (*) under
     ``reduction="none"``, or without the reduced axes under ``axis``. ``weight``, ``mask`` and
     ``variance`` align with the leading axes, or have input's rank with axes of length 1.
-    Fields, dtypes and errors are those of :class:`l2core.Criterion`.
+    Fields, dtypes and errors are those of :class:`l2core.Criterion`. Fields and the parameters of
+    the loss are attributes; set, they take effect (``loss.reduction = "none"``).
     """
 
     def __init__(
@@ -76,6 +78,10 @@ class Criterion(nn.Module):
         return self.criterion.terms(
             input, target, weight=weight, mask=mask, variance=variance, denominator=denominator
         )
+
+    def missing(self, name: str) -> Any:
+        """A parameter, buffer or module that a class of the user's has."""
+        return nn.Module.__getattr__(self, name)
 
     def extra_repr(self) -> str:
         """The loss with its parameters, and the fields that differ from their defaults."""

@@ -6,7 +6,7 @@ PyTorch broadcasts, and for its deprecated ``size_average`` and ``reduce``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -29,7 +29,11 @@ def refuse_legacy(size_average: Any, reduce: Any) -> None:
             raise TypeError(f"{name}: expected None (use reduction instead), got {value!r}")
 
 
-class MSELoss(Criterion):
+class _DropIn(Criterion):
+    fixed: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+
+class MSELoss(_DropIn):
     """r², as ``torch.nn.MSELoss``; unequal shapes raise, halves return float32."""
 
     def __init__(
@@ -39,7 +43,7 @@ class MSELoss(Criterion):
         super().__init__(SquaredError(), reduction)
 
 
-class L1Loss(Criterion):
+class L1Loss(_DropIn):
     r"""\|r\|, as ``torch.nn.L1Loss``; unequal shapes raise, halves return float32."""
 
     def __init__(
@@ -49,14 +53,14 @@ class L1Loss(Criterion):
         super().__init__(AbsoluteError(), reduction)
 
 
-class HuberLoss(Criterion):
+class HuberLoss(_DropIn):
     """Huber's loss, as ``torch.nn.HuberLoss``; a weighted mean divides by the sum of weights."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(Huber(delta), reduction)
 
 
-class SmoothL1Loss(Criterion):
+class SmoothL1Loss(_DropIn):
     """Huber(beta)/beta, as ``torch.nn.SmoothL1Loss``; unequal shapes raise."""
 
     def __init__(
@@ -70,7 +74,7 @@ class SmoothL1Loss(Criterion):
         super().__init__(SmoothL1(beta), reduction)
 
 
-class GaussianNLLLoss(Criterion):
+class GaussianNLLLoss(_DropIn):
     """``torch.nn.GaussianNLLLoss``, also under vmap and fullgraph; no gradient below the clamp.
 
     Called ``(input, target, var)``. Negative variances are clamped to eps, not looked for, which
@@ -93,22 +97,24 @@ class GaussianNLLLoss(Criterion):
         return super().forward(input, target, weight=weight, mask=mask, variance=var)
 
 
-class LogCoshLoss(Criterion):
+class LogCoshLoss(_DropIn):
     """Log cosh r, to a few ULP at any size of r."""
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(LogCosh(), reduction)
 
 
-class QuantileLoss(Criterion):
+class QuantileLoss(_DropIn):
     """The pinball loss of the q-quantile: too low costs q a unit, too high 1 - q."""
 
     def __init__(self, q: float = 0.5, reduction: str = "mean") -> None:
         super().__init__(Quantile(q), reduction)
 
 
-class RMSELoss(Criterion):
+class RMSELoss(_DropIn):
     """The root of the mean of r², over all axes or ``axis``; its gradient at a perfect fit is 0."""
+
+    fixed: ClassVar[frozenset[str]] = frozenset({"loss", "reduction"})
 
     def __init__(self, axis: int | tuple[int, ...] | None = None) -> None:
         super().__init__(SquaredError(), "root_mean", axis=axis)

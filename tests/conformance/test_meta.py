@@ -33,6 +33,7 @@ MISTAKES = {
     "semantics/unequal-shapes": ("broadcasts", {}),
     "semantics/shape-of-result": ("keeps an axis", {}),
     "semantics/number": ("returns an array", {"make": closed_form}),
+    "semantics/order": ("swaps its arguments", {"kind": "pinball"}),
     "semantics/weighted-mean": ("divides by n", {}),
     "semantics/weights-select": ("weighs the mean", {}),
     "semantics/leading-axes": ("aligns with the last axes", {}),

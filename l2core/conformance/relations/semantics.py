@@ -101,6 +101,22 @@ def number(trial: Trial, case: Case) -> None:
         fail("the value", f"a mutable {type(best).__name__}", "a number")
 
 
+def _asymmetric(subject: Subject, claim: Claim, harness: Harness) -> bool:
+    return not claim.criterion.loss.symmetric
+
+
+@semantics(
+    concerns=both(plain, _asymmetric),
+    situations=given(make_case([3.0, 1.0], [1.0, 1.5]), make_case([1.0, 1.5], [3.0, 1.0])),
+)
+def order(trial: Trial, case: Case) -> None:
+    """Prediction and target do not change places: too high is not too low."""
+    exacts = trial.exacts(case)
+    allowed = trial.bounds(exacts).value
+    dtype = trial.result_dtype(case)
+    trial.near(trial.value(case), exacts.value(), allowed, "the value", dtype)
+
+
 # --- weights --------------------------------------------------------------------------------------
 
 # Losses 1 and 4 (squared) with weights 1 and 3: 13/4 by weight, 13/2 by count.
