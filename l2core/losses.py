@@ -172,17 +172,19 @@ class Huber(Loss):
             delta = _number("delta", delta, 0.0, math.inf, expected)
         object.__setattr__(self, "delta", float(delta))
 
-    def rho(self, r: Array, xp: Namespace) -> Array:
-        if self.delta == math.inf:
+    def rho(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
+        if delta is None and self.delta == math.inf:
             return HalfSquaredError().rho(r, xp)
-        clipped = self.psi(r, xp)
+        clipped = self.psi(r, xp, delta)
         return clipped * (r - 0.5 * clipped)  # both branches in one; 0.5 * clipped is exact
 
-    def psi(self, r: Array, xp: Namespace) -> Array:
-        return xp.clip(r, -self.delta, self.delta)
+    def psi(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
+        delta = self.delta if delta is None else delta
+        return xp.clip(r, -delta, delta)
 
-    def curvature(self, r: Array, xp: Namespace) -> Array:
-        return xp.where(xp.abs(r) > self.delta, 0.0, xp.full_like(r, 1.0))
+    def curvature(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
+        delta = self.delta if delta is None else delta
+        return xp.where(xp.abs(r) > delta, 0.0, xp.full_like(r, 1.0))
 
 
 @dataclass(frozen=True)

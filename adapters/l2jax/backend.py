@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 
 from l2core import Loss, fastpath
 from l2core.backend import Namespace, PlainPathOnly
@@ -47,23 +49,45 @@ XP = cast(Namespace, _Jax())
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _rho(loss: Loss, r: Array) -> Array:
-    return cast(Array, loss.rho(r, XP))
+def rho(loss: Loss, r: Array, *given: Array) -> Array:
+    """rho of real residuals; ``given``: a parameter of the loss, as an array of their dtype.
 
-
-@_rho.defjvp
-def _rho_jvp(loss: Loss, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    return _rho(loss, *primals), _psi(loss, *primals) * tangents[0]
+    Its derivative in r is psi, whose derivative is curvature. That in what is given is JAX's own, of
+    the plain expressions.
+    """
+    return cast(Array, loss.rho(r, XP, *given))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _psi(loss: Loss, r: Array) -> Array:
-    return cast(Array, loss.psi(r, XP))
+def _psi(loss: Loss, r: Array, *given: Array) -> Array:
+    return cast(Array, loss.psi(r, XP, *given))
 
 
-@_psi.defjvp
-def _psi_jvp(loss: Loss, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    return _psi(loss, *primals), loss.curvature(primals[0], XP) * tangents[0]
+def _curvature(loss: Loss, r: Array, *given: Array) -> Array:
+    return cast(Array, loss.curvature(r, XP, *given))
+
+
+def _rule(
+    plain: str, derivative: Callable[..., Array], loss: Loss, primals: Any, tangents: Any
+) -> tuple[Array, Any]:
+    r, *given = primals
+    dr, *others = tangents
+    value = getattr(loss, plain)(r, XP, *given)
+    found: Any = None if _none(dr) else derivative(loss, r, *given) * dr
+    if given and not all(map(_none, others)):
+        others = [jnp.zeros_like(x) if _none(t) else t for x, t in zip(given, others, strict=True)]
+        by_given = partial(getattr(loss, plain), r, XP)
+        (more,) = jax.jvp(by_given, given, others)[1:]
+        found = more if found is None else found + more
+    return value, jnp.zeros_like(value) if found is None else found
+
+
+def _none(tangent: Any) -> bool:
+    return isinstance(tangent, SymbolicZero)
+
+
+rho.defjvp(partial(_rule, "rho", _psi), symbolic_zeros=True)
+_psi.defjvp(partial(_rule, "psi", _curvature), symbolic_zeros=True)
 
 
 class JaxBackend(PlainPathOnly):
@@ -81,7 +105,7 @@ class JaxBackend(PlainPathOnly):
         pass
 
     def rho(self, loss: Loss, r: Array) -> Array:
-        return _rho(loss, r)
+        return rho(loss, r)
 
     def differentiates(self, x: Array) -> bool:
         return isinstance(x, Tracer)

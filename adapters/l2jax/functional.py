@@ -22,7 +22,7 @@ from l2core import (
     SmoothL1,
     SquaredError,
 )
-from l2jax.backend import BACKEND
+from l2jax.backend import BACKEND, rho
 from l2jax.criterion import Criterion, as_array
 
 
@@ -53,12 +53,11 @@ def _alone(criterion: Criterion, predictions: Array) -> Array:
 
 @jax.jit
 def _huber(predictions: Array, targets: Array, delta: Array) -> Array:
-    """Huber(delta) by Huber(1), which keeps its rules: delta² rho(r / delta)."""
+    """Huber's loss with a delta for all or for each, which may be differentiated."""
     checked = _Optax(Huber(), "none")
-    backend = checked._validated(predictions, targets, None, None, None, None)
-    inputs = checked._prepared(backend, predictions, targets, None, None, None, None)
-    delta = delta.astype(inputs.real)
-    return delta * delta * BACKEND.rho(checked.loss, (inputs.pred - inputs.target) / delta)
+    checked._validated(predictions, targets, None, None, None, None)
+    inputs = checked._prepared(BACKEND, predictions, targets, None, None, None, None)
+    return rho(checked.loss, inputs.pred - inputs.target, delta.astype(inputs.real))
 
 
 def squared_error(predictions: Array, targets: Array | None = None) -> Array:

@@ -219,3 +219,56 @@ def test_traced_delta(data):
     close(l2jax.huber_loss(data.pred, data.target, per_element).sum(), expected)
     with pytest.raises(ValueError, match=r"delta: expected shape \(\) or that of predictions"):
         l2jax.huber_loss(data.pred, data.target, jnp.ones(3))
+
+
+@pytest.mark.parametrize(("r", "delta", "value"), [(1, 1e-20, 1e-20), (1e30, 1e-10, 1e20)])
+def test_deltas_of_any_size(r, delta, value):
+    """In float32, in which neither delta² nor (r / delta)² is a number."""
+    r, delta = jnp.float32(r), jnp.float32(delta)
+    zero = jnp.float32(0)
+
+    def loss(r, delta):
+        return l2jax.huber_loss(r, zero, delta)
+
+    for f in (loss, jax.jit(loss)):
+        np.testing.assert_allclose(f(r, delta), value, 1e-6)
+        to_r, to_delta = jax.grad(f, (0, 1))(r, delta)
+        assert to_r == delta
+        np.testing.assert_allclose(to_delta, r, 1e-6)  # |r| - delta
+
+
+def test_derivatives_of_huber_in_delta():
+    """Against the formula of each side, at the kink that of the inside; the second ones too."""
+    r = jnp.asarray([-3.0, -0.75, -0.5, 0.0, 0.75, 2.0])
+    delta = jnp.full(r.shape, 0.75)
+    outside = jnp.abs(r) > delta
+
+    def total(r, delta):
+        return l2jax.huber_loss(r, jnp.zeros_like(r), delta).sum()
+
+    to_r, to_delta = jax.grad(total, (0, 1))(r, delta)
+    np.testing.assert_array_equal(to_r, jnp.clip(r, -0.75, 0.75))
+    np.testing.assert_array_equal(to_delta, jnp.where(outside, jnp.abs(r) - delta, 0))
+    ones = jnp.ones_like(r)
+    for f in (total, jax.jit(total)):
+        pushed = jax.jvp(jax.grad(f), (r, delta), (ones, 0 * ones))[1]
+        np.testing.assert_array_equal(pushed, jnp.where(outside, 0, 1))
+        r_away = jnp.asarray([-3.0, -0.5, 0.25, 2.0])  # where the mixed derivative is one number
+        d = jnp.full(r_away.shape, 0.75)
+        away = jnp.abs(r_away) > d
+        mixed = jax.jacobian(jax.grad(f), 1)(r_away, d)
+        np.testing.assert_array_equal(jnp.diag(mixed), jnp.where(away, jnp.sign(r_away), 0))
+        other = jax.jacobian(jax.grad(f, 1), 0)(r_away, d)
+        np.testing.assert_array_equal(other, mixed)
+        twice = jax.jacobian(jax.grad(f, 1), 1)(r_away, d)
+        np.testing.assert_array_equal(jnp.diag(twice), jnp.where(away, -1, 0))
+
+
+def test_an_infinite_residual_has_a_slope():
+    r, delta = jnp.asarray([jnp.inf, -jnp.inf, 1.0]), jnp.asarray(0.5)
+
+    def loss(r):
+        return l2jax.huber_loss(r, jnp.zeros_like(r), delta)
+
+    np.testing.assert_array_equal(jax.jvp(loss, (r,), (jnp.ones(3),))[1], [0.5, -0.5, 0.5])
+    np.testing.assert_array_equal(jax.grad(lambda r: loss(r).sum())(r), [0.5, -0.5, 0.5])

@@ -28,9 +28,13 @@ def test_it_raises_and_names_the_right_object(kind, place):
     criterion = CRITERIA[kind]
     given = {"loss": criterion, "losses": [criterion]}.get(place, "mse")
     more = {} if "loss" in place else {place: [criterion]}
-    with pytest.raises(TypeError, match=RIGHT):
+
+    def train():
         model.compile(loss=given, **more)
         model.fit(X, Y, verbose=0)
+
+    with pytest.raises(TypeError, match=RIGHT):
+        train()
 
 
 def test_the_right_object_learns_the_quantile():

@@ -86,7 +86,7 @@ def test_what_would_have_no_effect_raises(name):
 def test_the_reduction_of_a_root_is_its_own():
     module = l2torch.RMSELoss()
     assert module.reduction == "root_mean"
-    with pytest.raises(AttributeError, match="^reduction: expected 'root_mean' for good"):
+    with pytest.raises(AttributeError, match=r"^reduction: expected 'root_mean' for good"):
         module.reduction = "none"
     module.axis = 0
     assert module(X, Y).shape == (2,)
