@@ -261,9 +261,11 @@ def check_array(x: Any, name: str, backend: Backend) -> None:
 def narrowed(x: np.ndarray[Any, Any] | np.generic, widest: str) -> Any:
     """A NumPy array on its way into a framework: wide integers become its widest float.
 
-    A framework without 64-bit types would wrap them around.
+    A framework without 64-bit types would wrap them around. None has the other byte order.
     """
-    return x.astype(widest) if x.dtype.name in WIDE_INTEGERS else x
+    if x.dtype.name in WIDE_INTEGERS:
+        return x.astype(widest)
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def _find(x: Any, name: str) -> Backend:

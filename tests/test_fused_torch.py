@@ -547,3 +547,24 @@ def test_the_plain_path_says_what_is_not_finite(value):
     torch.testing.assert_close(values, expected, rtol=0, atol=0, equal_nan=True)
     assert_same_bits(grad, to_pred)
     assert_same_bits(opposite, to_target)
+
+
+@pytest.mark.parametrize("n", [10, 40_000, 3_000_000])
+@pytest.mark.parametrize("fields", [{}, {"denominator": "size"}, {"reduction": "root_mean"}])
+@pytest.mark.parametrize("loss", [SquaredError(), Huber(0.7)], ids=repr)
+def test_a_default_device_is_not_that_of_the_call(loss, fields, n):
+    """Under one without memory, below and above every threshold, on both ways of backward."""
+    criterion = l2torch.Criterion(loss, **fields)
+    x, y = torch.ones(n, requires_grad=True), torch.zeros(n)
+    given = [{}, {"mask": torch.ones(n, dtype=torch.bool)}, {"weight": torch.ones(n)}]
+    if "denominator" not in fields:
+        given.append({"denominator": 4.0})
+    for arguments in given:
+        expected = torch.autograd.grad(criterion(x, y, **arguments), x)[0]
+        with torch.device("meta"):
+            value = criterion(x, y, **arguments)
+            (graph,) = torch.autograd.grad(value, x, create_graph=True, retain_graph=True)
+            (plain,) = torch.autograd.grad(value, x)
+        assert value.device.type == "cpu"
+        assert torch.equal(graph, expected)
+        assert torch.equal(plain, expected)

@@ -78,6 +78,8 @@ def huber_loss(
     A delta that is a JAX array (0-d, or of predictions' shape) may be traced and differentiated;
     its sign is not checked.
     """
+    if hasattr(delta, "__jax_array__"):
+        delta = as_array(delta, "delta")
     if not isinstance(delta, Array):
         return _elementwise(Huber(delta), predictions, targets)
     predictions = _argument(predictions, "predictions")

@@ -56,10 +56,7 @@ def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = Fals
             raise TypeError(
                 f"{name}: expected a bool, integer, float or complex dtype, got {x.dtype}"
             )
-        x = narrowed(x, BACKEND.widest)
-        if x.dtype.byteorder == ">":  # no framework has it
-            x = x.astype(x.dtype.newbyteorder("="))
-        x = keras.ops.convert_to_tensor(x)
+        x = keras.ops.convert_to_tensor(narrowed(x, BACKEND.widest))
     elif isinstance(x, keras.Variable):
         x = x.value
     check_array(x, name, BACKEND)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
+from numpy.testing import assert_allclose
 
 import l2core
 import l2jax
@@ -223,3 +225,24 @@ def test_errors_are_raised_while_tracing():
         f(jnp.ones(4), jnp.ones((4, 1)))
     with pytest.raises(TypeError, match="mask: expected a bool array, got float32"):
         l2jax.Criterion()(jnp.ones(4), jnp.ones(4), mask=jnp.ones(4))
+
+
+def test_what_jax_takes_as_an_array():
+    """An object with __jax_array__, such as a parameter of Flax, in every place."""
+    x = jnp.arange(3.0)
+    param, total = nnx.Param(x), nnx.Param(jnp.asarray(6.0))
+    for value, expected in (
+        (l2jax.Criterion()(param, jnp.zeros(3)), 5 / 3),
+        (l2jax.Criterion()(jnp.zeros(3), param, weight=param), 9 / 3),
+        (l2jax.Criterion()(x, jnp.zeros(3), mask=nnx.Variable(x > 1), denominator=total), 4 / 6),
+        (l2jax.squared_error(param).sum(), 5.0),
+        (l2jax.huber_loss(param, x * 0, nnx.Param(jnp.asarray(1.0))).sum(), 2.0),
+    ):
+        assert_allclose(value, expected, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i2", ">i8"])
+def test_arrays_of_the_other_byte_order(dtype):
+    x, y = np.array([1, 2, 5]), np.array([2, 2, 3])
+    expected = l2jax.Criterion()(x.astype(dtype[1:]), y.astype(dtype[1:]))
+    assert l2jax.Criterion()(x.astype(dtype), y.astype(dtype)) == expected

@@ -197,3 +197,16 @@ def test_variables_are_tensors_too(value_and_grad):
     assert l2keras.Criterion()(y, variable) == 9
     value = keras.ops.convert_to_numpy(criterion(y, variable, variance=variable))
     close(value, (np.log(3.0) + 3) / 2)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i2", ">i8"])
+def test_arrays_of_the_other_byte_order(dtype):
+    """As files of instruments have them; Keras's own losses take them."""
+    y, p = np.array([1, 2, 5]), np.array([2, 2, 3])
+    expected = l2keras.MeanSquaredError()(y.astype(dtype[1:]), p.astype(dtype[1:]))
+    found = l2keras.MeanSquaredError()(
+        y.astype(dtype), p.astype(dtype), sample_weight=np.ones(3, ">f4")
+    )
+    assert float(found) == float(expected) == pytest.approx(5 / 3)
+    loss = l2keras.Criterion(l2core.Huber())
+    assert float(loss(y.astype(dtype), p.astype(dtype), mask=y > 1)) == 0.75

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, linearize, vjp, vmap
 
 import l2torch
@@ -137,3 +138,27 @@ def test_the_legacy_names_too(pair):
         dual = torch.autograd.forward_ad.make_dual(input, torch.ones_like(input))
         tangent = torch.autograd.forward_ad.unpack_dual(f(dual, target)).tangent
     torch.testing.assert_close(tangent, gradient(f, input, target).sum(), rtol=0, atol=4e-15)
+
+
+@pytest.mark.parametrize("given", [7.0, torch.tensor(7.0), None], ids=["number", "tensor", "none"])
+@pytest.mark.parametrize("reduction", ["mean", "root_mean"])
+def test_a_tangent_has_the_dtype_of_the_value(reduction, given):
+    """By torch.func, and by dual numbers."""
+    criterion = l2torch.Criterion(reduction=reduction)
+    x, y = torch.ones(3), torch.zeros(3)
+
+    def f(x):
+        return criterion(x, y, denominator=given)
+
+    value, tangent = jvp(f, (x,), (x,))
+    assert value.dtype == tangent.dtype == torch.float32
+    with forward_ad.dual_level():
+        dual = forward_ad.unpack_dual(f(forward_ad.make_dual(x, x)))
+        assert dual.primal.dtype == dual.tangent.dtype == torch.float32
+    torch.testing.assert_close(dual.tangent, tangent)
+
+
+def test_a_number_as_denominator_compiles():
+    compiled = torch.compile(l2torch.MSELoss(), fullgraph=True)
+    for n in (7.0, 8.0):
+        assert compiled(torch.ones(3), torch.zeros(3), denominator=n) == 3 / n

@@ -368,3 +368,13 @@ def test_subclasses_pass_through():
     assert isinstance(value, Logged)
     assert value == 2.125
     assert l2torch.MSELoss()(torch.nn.Parameter(torch.ones(2)), torch.zeros(2)) == 1
+
+
+@pytest.mark.parametrize("n", [4, 40_000])
+def test_a_device_without_float64(monkeypatch, n):
+    """As MPS is: integers become the widest float that the device has, and nothing asks for more."""
+    monkeypatch.setattr("l2torch.backend.WITHOUT_FLOAT64", ("cpu",))
+    x = torch.zeros(n, dtype=torch.int64)
+    for pair in ((x, x + 2), (torch.zeros(n), x + 2)):
+        value = l2torch.MSELoss()(*pair)
+        assert (value.dtype, value.item()) == (torch.float32, 4.0)
