@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
@@ -86,8 +86,20 @@ class Backend(Protocol):
         """A number by which ``like`` is about to be divided: x, or an array where x would widen."""
         ...
 
-    def differentiates(self, x: Array) -> bool:
-        """Whether autograd may want a derivative to this array."""
+    def with_slope(
+        self,
+        total: Array,
+        weight: Array,
+        slope: Callable[..., tuple[Array, Array]],
+        arguments: tuple[Any, ...],
+        axes: tuple[int, ...] | None,
+    ) -> Array:
+        """``total``, with a further derivative to ``weight``; any without autograd.
+
+        ``slope(weight, *arguments)`` is where it has one and what it is there, else 0, element by
+        element of what is summed up over ``axes`` (None: all). It runs only if the derivative may be
+        wanted, and may be differentiated itself.
+        """
         ...
 
     def length(self, x: Array, axis: int) -> Any:
@@ -153,6 +165,16 @@ class PlainPathOnly:
         """See :class:`Backend`."""
         return "float64"
 
+    def with_slope(
+        self,
+        total: Array,
+        weight: Array,
+        slope: Callable[..., tuple[Array, Array]],
+        arguments: tuple[Any, ...],
+        axes: tuple[int, ...] | None,
+    ) -> Array:
+        return total
+
     def number(self, x: float, like: Array) -> Any:
         return x
 
@@ -215,9 +237,6 @@ class PlainBackend(PlainPathOnly):
 
     def rho(self, loss: Loss, r: Array) -> Array:
         return loss.rho(r, self.xp)
-
-    def differentiates(self, x: Array) -> bool:
-        return False
 
     def length(self, x: Array, axis: int) -> Any:
         return x.shape[axis]

@@ -43,7 +43,6 @@ class _Inputs(NamedTuple):
     target: Array
     weight: Array | None  # of pred's rank, with axes of length 1 where it does not vary
     present: Array | None  # likewise; None: every element
-    live: Array | None  # present, or of weight 0 with a derivative to that weight
     variance: Array | None  # likewise
     axes: tuple[int, ...] | None
     denominator: Any  # given in the call
@@ -155,8 +154,8 @@ class Criterion:
             )
         backend = self._validated(pred, target, weight, mask, variance, denominator)
         inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
-        total = backend.xp.sum(self._selected_rho(inputs), axis=inputs.axes)
-        return self._terms(total, self._denominator(inputs))
+        total = self._numerator(inputs)
+        return self._terms(total, self._denominator(inputs, total))
 
     def value_and_grad(
         self,
@@ -183,20 +182,15 @@ class Criterion:
             fused = backend.fused_value_and_grad(self, pred, target, weight, mask, denominator, out)
             if fused is not None:
                 return fused
-        inputs = self._prepared(
-            backend, pred, target, weight, mask, variance, denominator, gradients=False
-        )
+        inputs = self._prepared(backend, pred, target, weight, mask, variance, denominator)
         xp = backend.xp
-        p, t = self._selected(inputs)
+        p, t, *extra = self._selected(inputs)
         r = p - t
-        extra = () if inputs.variance is None else (inputs.variance,)
         rho, psi = self.loss.rho(r, xp, *extra), self.loss.psi(r, xp, *extra)
-        value = self._weighted(rho, inputs)
+        value = self._sum(self._weighted(rho, inputs), inputs)
         scale: Any = None
-        if self.reduction != "none":
-            value = xp.sum(value, axis=inputs.axes)
         if self.reduction in ("mean", "root_mean"):
-            terms = self._terms(value, self._denominator(inputs))
+            terms = self._terms(value, self._denominator(inputs, value))
             value, scale = terms._value(backend), 1 / terms._divisor(backend)
             if self.reduction == "root_mean":
                 zero = value == 0
@@ -339,13 +333,8 @@ class Criterion:
         mask: Any,
         variance: Any,
         denominator: Any,
-        gradients: bool = True,
     ) -> _Inputs:
-        """The arguments cast, aligned, and what is absent; ``gradients``: autograd may follow.
-
-        An element of weight 0 is absent, unless autograd wants the derivative to that weight: then
-        it is so only where rho is not finite. Elsewhere 0 times what is finite keeps it out.
-        """
+        """The arguments cast, aligned, and what is absent."""
         target = backend.matched(target, pred)
         residual, real = residual_dtypes(pred, target, (weight, variance), backend)
         present = None if mask is None else _aligned(backend.matched(mask, pred), pred, backend)
@@ -362,39 +351,13 @@ class Criterion:
         denominator = _given(denominator, real, backend)
         if variance is not None:
             variance = _factor(variance, pred, real, backend)
-        live = present
         if weight is not None:
-            varies = gradients and isinstance(weight, backend.arrays)
-            varies = varies and backend.differentiates(weight)
             weight = _factor(weight, pred, real, backend)
-            allowed = present
-            if allowed is not None:
-                weight = backend.xp.where(allowed, weight, 0.0)
-            live = present = _both(allowed, weight != 0)
-            if varies:
-                finite = self._finite(backend, pred, target, variance)
-                if isinstance(denominator, backend.arrays):
-                    finite = finite & (denominator != 0)  # or 0 times infinity would be met
-                live = present | (finite if allowed is None else allowed & finite)
-        if variance is not None and live is not None:
-            variance = backend.xp.where(live, variance, 1.0)
+            if present is not None:
+                weight = backend.xp.where(present, weight, 0.0)
+            present = _both(present, weight != 0)
         axes = None if self.axis is None else axes_of(self.axis, len(pred.shape))
-        return _Inputs(
-            backend, pred, target, weight, present, live, variance, axes, denominator, real
-        )
-
-    def _finite(
-        self, backend: Backend, pred: Array, target: Array, variance: Array | None
-    ) -> Array:
-        """Where rho is finite; NaN and infinities are not subtracted."""
-        xp = backend.xp
-        finite = (xp.abs(pred) < math.inf) & (xp.abs(target) < math.inf)
-        extra: tuple[Array, ...] = ()
-        if variance is not None:
-            finite = finite & (xp.abs(variance) < math.inf)
-            extra = (xp.where(finite, variance, 1.0),)
-        r = xp.where(finite, pred, 0.0) - xp.where(finite, target, 0.0)
-        return finite & (xp.abs(self.loss.rho(r, xp, *extra)) < math.inf)
+        return _Inputs(backend, pred, target, weight, present, variance, axes, denominator, real)
 
     @cached_property
     def _symmetric(self) -> bool:
@@ -443,50 +406,89 @@ class Criterion:
             weight = _cast(factor, real, backend)
             present = weight != 0 if self.denominator == "count" else None
         given = _given(denominator, real, backend)
-        return _Inputs(backend, pred, target, weight, present, present, None, None, given, real)
+        return _Inputs(backend, pred, target, weight, present, None, None, given, real)
 
-    def _selected(self, inputs: _Inputs) -> tuple[Array, Array]:
-        """pred and target, 0 where absent: before subtracting, so that no NaN is ever met."""
-        if inputs.live is None:
-            return inputs.pred, inputs.target
-        return (
-            inputs.backend.xp.where(inputs.live, inputs.pred, 0.0),
-            inputs.backend.xp.where(inputs.live, inputs.target, 0.0),
-        )
+    def _selected(self, inputs: _Inputs) -> tuple[Array, ...]:
+        """pred and target, 0 where absent, before subtracting, so that no NaN is ever met; and the
+        variance, if the loss takes one, 1 there."""
+        return _select(inputs.backend, inputs.present, inputs.pred, inputs.target, inputs.variance)
 
     def _plain(self, inputs: _Inputs) -> Array:
-        rho = self._selected_rho(inputs)
-        if self.reduction == "none":
-            return rho
-        return self._reduced(inputs.backend.xp.sum(rho, axis=inputs.axes), inputs)
+        total = self._numerator(inputs)
+        return total if self.reduction == "none" else self._reduced(total, inputs)
 
     def _reduced(self, total: Array, inputs: _Inputs) -> Array:
         """The value, of the sum of ω·rho."""
         if self.reduction == "sum":
             return total
-        return self._terms(total, self._denominator(inputs))._value(inputs.backend)
+        return self._terms(total, self._denominator(inputs, total))._value(inputs.backend)
 
-    def _selected_rho(self, inputs: _Inputs) -> Array:
-        p, t = self._selected(inputs)
-        r = p - t
-        if inputs.variance is not None:
-            rho = self.loss.rho(r, inputs.backend.xp, inputs.variance)
-        elif dtype_name(r.dtype) in COMPLEX_FLOATS:
+    def _numerator(self, inputs: _Inputs) -> Array:
+        """ω·rho, summed up."""
+        p, t, *variance = self._selected(inputs)
+        total = self._sum(
+            self._weighted(self._rho(inputs.backend, p - t, *variance), inputs), inputs
+        )
+        return self._with_slope(total, self._hidden_rho, inputs)
+
+    def _sum(self, x: Array, inputs: _Inputs) -> Array:
+        return x if self.reduction == "none" else inputs.backend.xp.sum(x, axis=inputs.axes)
+
+    def _rho(self, backend: Backend, r: Array, *variance: Array) -> Array:
+        if variance or dtype_name(r.dtype) in COMPLEX_FLOATS:
             # Each framework has its own convention for complex gradients: its autograd's.
-            rho = self.loss.rho(r, inputs.backend.xp)
-        else:
-            rho = inputs.backend.rho(self.loss, r)
-        return self._weighted(rho, inputs)
+            return self.loss.rho(r, backend.xp, *variance)
+        return backend.rho(self.loss, r)
 
     def _weighted(self, rho: Array, inputs: _Inputs) -> Array:
         if inputs.weight is not None:
             rho = inputs.weight * rho
-        if inputs.live is not None:
-            rho = inputs.backend.xp.where(inputs.live, rho, 0.0)
+        if inputs.present is not None:
+            rho = inputs.backend.xp.where(inputs.present, rho, 0.0)
         return rho
 
-    def _denominator(self, inputs: _Inputs) -> Any:
-        """What the mean divides by: a number where it is known without looking at the data."""
+    # A weight of 0 keeps its element out, yet has a derivative of its own: that of what it hides.
+
+    def _with_slope(self, total: Array, slope: Any, inputs: _Inputs) -> Array:
+        """``total``, of ``inputs.axes``, with the further derivative to the weight of a slope."""
+        if inputs.weight is None:
+            return total
+        arguments = inputs.pred, inputs.target, inputs.variance
+        axes = () if self.reduction == "none" else inputs.axes
+        return inputs.backend.with_slope(total, inputs.weight, slope, arguments, axes)
+
+    def _hidden_rho(
+        self, weight: Array, pred: Array, target: Array, variance: Array | None
+    ) -> tuple[Array, Array]:
+        """Where a weight of 0 hides a finite rho, and that rho."""
+        backend = self._backend or backend_of(pred, "pred")
+        finite, rho = self._finite_rho(backend, pred, target, variance)
+        hidden = (weight == 0) & finite
+        return hidden, backend.xp.where(hidden, rho, 0.0)
+
+    def _hidden_weight(
+        self, weight: Array, pred: Array, target: Array, variance: Array | None
+    ) -> tuple[Array, Array]:
+        """Where a weight of 0 hides what is not finite, and what its 1 in a sum of weights lacks."""
+        backend = self._backend or backend_of(pred, "pred")
+        hidden = (weight == 0) & ~self._finite_rho(backend, pred, target, variance)[0]
+        return hidden, backend.xp.where(hidden, backend.xp.full_like(weight, -1.0), 0.0)
+
+    def _finite_rho(
+        self, backend: Backend, pred: Array, target: Array, variance: Array | None
+    ) -> tuple[Array, Array]:
+        """Where rho is finite, and rho; NaN and infinities are not subtracted."""
+        xp = backend.xp
+        finite = (xp.abs(pred) < math.inf) & (xp.abs(target) < math.inf)
+        if variance is not None:
+            finite = finite & (xp.abs(variance) < math.inf)
+        p, t, *extra = _select(backend, finite, pred, target, variance)
+        rho = self._rho(backend, p - t, *extra)
+        return finite & (xp.abs(rho) < math.inf), rho
+
+    def _denominator(self, inputs: _Inputs, numerator: Array | None = None) -> Any:
+        """What the mean of this numerator (None: of all) divides by: a number where it is known
+        without looking at the data."""
         if inputs.denominator is not None:
             return inputs.denominator
         if not isinstance(self.denominator, str):
@@ -510,11 +512,10 @@ class Criterion:
         times = lengths([a for a in over if counted.shape[a] == 1])
         if weighted:
             total = backend.xp.sum(counted, axis=axes) * times
-            if inputs.live is not inputs.present:
-                # Minus 0s, which take the derivative from weights of 0 that hide no number.
-                hidden = backend.xp.where(inputs.live, 0.0, inputs.weight)
-                total = total - backend.xp.sum(hidden, axis=axes)
-            return total
+            if numerator is not None and total.shape != numerator.shape:
+                # One for several, which what is hidden may tell apart.
+                total = total + backend.xp.full_like(numerator, 0.0)
+            return self._with_slope(total, self._hidden_weight, inputs)
         return _cast(backend.xp.count_nonzero(counted, axis=axes), inputs.real, backend) * times
 
     def _terms(self, total: Array, denominator: Any) -> Terms:
@@ -547,6 +548,18 @@ def _difference(pred: Array, target: Array, dtype: str, backend: Backend) -> Arr
         for p, t in zip(backend.halves(pred), backend.halves(target), strict=True)
     )
     return high * 2.0**32 + low
+
+
+def _select(
+    backend: Backend, present: Array | None, pred: Array, target: Array, variance: Array | None
+) -> tuple[Array, ...]:
+    """Each where present, else 0, and 1 for a variance; without the variance if there is none."""
+    pairs = [(pred, 0.0), (target, 0.0)]
+    if variance is not None:
+        pairs.append((variance, 1.0))
+    if present is None:
+        return tuple([x for x, _ in pairs])
+    return tuple([backend.xp.where(present, x, other) for x, other in pairs])
 
 
 def _both(mask: Array | None, other: Array) -> Array:

@@ -10,7 +10,6 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from l2core import Loss, fastpath
@@ -90,6 +89,32 @@ rho.defjvp(partial(_rule, "rho", _psi), symbolic_zeros=True)
 _psi.defjvp(partial(_rule, "psi", _curvature), symbolic_zeros=True)
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _with_slope(
+    slope: Callable[..., tuple[Array, Array]],
+    axes: tuple[int, ...] | None,
+    total: Array,
+    weight: Array,
+    *arguments: Any,
+) -> Array:
+    return total
+
+
+@partial(_with_slope.defjvp, symbolic_zeros=True)
+def _with_slope_jvp(
+    slope: Callable[..., tuple[Array, Array]],
+    axes: tuple[int, ...] | None,
+    primals: Any,
+    tangents: Any,
+) -> tuple[Array, Array]:
+    total, *given = primals
+    found = jnp.zeros_like(total) if _none(tangents[0]) else tangents[0]
+    if not _none(tangents[1]):
+        where, by = slope(*given)
+        found = found + jnp.sum(jnp.where(where, tangents[1] * by, 0.0), axis=axes)
+    return total, found
+
+
 class JaxBackend(PlainPathOnly):
     """The one instance is BACKEND."""
 
@@ -107,8 +132,15 @@ class JaxBackend(PlainPathOnly):
     def rho(self, loss: Loss, r: Array) -> Array:
         return rho(loss, r)
 
-    def differentiates(self, x: Array) -> bool:
-        return isinstance(x, Tracer)
+    def with_slope(
+        self,
+        total: Array,
+        weight: Array,
+        slope: Callable[..., tuple[Array, Array]],
+        arguments: tuple[Any, ...],
+        axes: tuple[int, ...] | None,
+    ) -> Array:
+        return _with_slope(slope, axes, total, weight, *arguments)
 
     def length(self, x: Array, axis: int) -> float | Array:
         n = x.shape[axis]

@@ -39,24 +39,23 @@ def fused(
         return None
     r = pred - target
     if inputs.weight is not None:
-        kept = (inputs.weight != 0) | tf.math.is_finite(tf.square(r))
-        total = _weighted(r, inputs.weight, kept, k)
-        inputs = inputs._replace(live=kept)
+        total = _weighted(r, inputs.weight, k)
     else:
         r = r if inputs.present is None else tf.where(inputs.present, r, tf.zeros((), r.dtype))
         total = k * tf.nn.l2_loss(r)
     return criterion._reduced(total, inputs)
 
 
-def _weighted(r: Array, weight: Array, kept: Array, k: float) -> Array:
+def _weighted(r: Array, weight: Array, k: float) -> Array:
     """½·k·Σω·r², where ω = 0 counts as 0 in value and gradient to r, whatever r is.
 
-    ``kept`` is False where ω = 0 hides what is not finite, which has no derivative to ω either.
+    Where ω = 0 hides what is not finite, there is no derivative to ω either.
     """
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def total(r: Array, weight: Array) -> Any:
         def gradients(upstream: Array) -> tuple[Array, Array]:
+            kept = (weight != 0) | tf.math.is_finite(tf.square(r))
             selected = tf.where(kept, r, tf.zeros((), r.dtype))
             to_r = k * selected * tf.math.multiply_no_nan(upstream, weight)
             to_each = 0.5 * k * upstream * tf.square(selected)

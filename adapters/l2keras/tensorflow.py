@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import tensorflow as tf
@@ -95,8 +96,29 @@ class TensorFlowBackend(PlainPathOnly):
     def rho(self, loss: Loss, r: Array) -> Array:
         return _rho(loss, r)
 
-    def differentiates(self, x: Array) -> bool:
-        return True  # whether a tape watches is not told
+    def with_slope(
+        self,
+        total: Array,
+        weight: Array,
+        slope: Callable[..., tuple[Array, Array]],
+        arguments: tuple[Any, ...],
+        axes: tuple[int, ...] | None,
+    ) -> Array:
+        # Of the weight alone, so that without a derivative to it no slope is taken.
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def zero(weight: Array) -> Any:
+            def gradient(upstream: Array) -> Array:
+                where, by = slope(weight, *arguments)
+                if axes is not None:
+                    for axis in sorted(axes):
+                        upstream = tf.expand_dims(upstream, axis)
+                each = tf.where(where, upstream * by, tf.zeros((), by.dtype))
+                alike = [i for i, n in enumerate(weight.shape) if n == 1]
+                return tf.reduce_sum(each, alike, keepdims=True)
+
+            return tf.zeros_like(total), gradient
+
+        return total + zero(weight)
 
     def length(self, x: Array, axis: int) -> Any:
         static = x.shape[axis]

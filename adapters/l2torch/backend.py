@@ -69,6 +69,51 @@ def derivative(loss: Loss, order: int, r: Tensor) -> Tensor:
     return cast(Tensor, loss.curvature(r, XP)) if order else _apply(r, loss, 1)
 
 
+class _Slope(Function):
+    """``total``, whose derivative to ``weight`` is that of a sum of slope·weight over ``axes``."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        total: Tensor, weight: Tensor, slope: Any, axes: tuple[int, ...] | None, *arguments: Any
+    ) -> Tensor:
+        return total.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, weight, ctx.slope, ctx.axes, *arguments = inputs
+        ctx.save_for_backward(weight, *arguments)
+        ctx.save_for_forward(weight, *arguments)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        weight, *arguments = ctx.saved_tensors
+        where, by = ctx.slope(weight, *arguments)
+        upstream = grads[0]
+        for axis in sorted(ctx.axes or ()):
+            upstream = upstream.unsqueeze(axis)
+        each = torch.where(where, upstream * by, 0.0)
+        return grads[0], each.sum_to_size(weight.shape), None, None, *[None for _ in arguments]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        with forward_ad._set_fwd_grad_enabled(True):  # as above
+            saved = [
+                x if x is None else forward_ad.unpack_dual(x, level=0).primal  # type: ignore[no-untyped-call]
+                for x in ctx.saved_tensors
+            ]
+            where, by = ctx.slope(*saved)
+            return tangents[0] + _summed(torch.where(where, tangents[1] * by, 0.0), ctx.axes)
+
+
+_slope = cast(Callable[..., Tensor], _Slope.apply)
+
+
+def _summed(x: Tensor, axes: tuple[int, ...] | None) -> Tensor:
+    return x if axes == () else torch.sum(x, axes)
+
+
 # Dynamo cannot trace a Function that has forward mode, and the Function that it makes of one without
 # cannot be batched. Left whole, as a node of its graph, the rule keeps all its transforms, and the
 # compiler behind Dynamo traces it down to the same kernels. A node takes numbers and strings, so
@@ -132,13 +177,23 @@ class TorchBackend(PlainPathOnly):
         """Whether forward mode or a transform of torch.func may be at work."""
         return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
-    def differentiates(self, x: Tensor) -> bool:
+    def with_slope(
+        self,
+        total: Tensor,
+        weight: Tensor,
+        slope: Callable[..., tuple[Tensor, Tensor]],
+        arguments: tuple[Any, ...],
+        axes: tuple[int, ...] | None,
+    ) -> Tensor:
         # A transform may stand around a tensor that does not say so.
-        return (
-            (x.requires_grad and torch.is_grad_enabled())
-            or torch.compiler.is_compiling()
-            or self.transforms()
-        )
+        if not ((weight.requires_grad and torch.is_grad_enabled()) or self.transforms()):
+            return total
+        if not torch.compiler.is_compiling():
+            return _slope(total, weight, slope, axes, *arguments)
+        # Compiled, autograd runs once, so that what the slope depends on has no part in it.
+        where, by = slope(weight, *arguments)
+        by = by if self.transforms() else by.detach()
+        return total + _summed(torch.where(where, (weight - weight.detach()) * by, 0.0), axes)
 
     def length(self, x: Tensor, axis: int) -> int:
         return x.shape[axis]
