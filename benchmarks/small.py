@@ -24,7 +24,7 @@ import l2torch
 from benchmarks.bench_torch import with_gradient
 from benchmarks.measure import interleaved
 from benchmarks.report import console
-from l2core.backend import NUMPY
+from l2core.numpy_backend import NUMPY
 from l2torch.backend import BACKEND as TORCH
 
 N = 32

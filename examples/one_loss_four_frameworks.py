@@ -45,7 +45,7 @@ def flag(class_name: str) -> str:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     # A loss with a variance is left out: Keras's fit hands a loss targets and predictions alone.
-    losses = {flag(n): kind for n, kind in l2core.LOSSES.items() if not kind.takes_variance}
+    losses = {flag(n): kind for n, kind in l2core.LOSSES.items() if not kind.needs}
     parser = argparse.ArgumentParser(description="The same loss in PyTorch, Keras, JAX and NumPy.")
     parser.add_argument("--loss", choices=losses, default="squared-error")
     parser.add_argument("--epochs", type=int, default=30)

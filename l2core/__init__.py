@@ -1,5 +1,6 @@
 """One definition of squared error and its relatives, the same in every array framework."""
 
+from l2core import numpy_backend  # noqa: F401 (it registers itself)
 from l2core.criterion import Criterion
 from l2core.losses import (
     LOSSES,

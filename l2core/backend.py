@@ -6,47 +6,17 @@ import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from l2core import fastpath
+from l2core.arrays import Array, Namespace, kind_of, type_name
+from l2core.call import Call
 from l2core.dtypes import WIDE_INTEGERS
-
-if TYPE_CHECKING:
-    from l2core.criterion import Criterion
-    from l2core.losses import Loss
-
-Array: TypeAlias = Any
-"""An array of some framework; the array standard has no static type for it yet."""
+from l2core.losses import Loss
 
 GROUP = "l2core.backends"
 """Entry points of this group map the root module of an array's type to a Backend."""
-
-
-class Namespace(Protocol):
-    """The names of the array standard that the core may use, and nothing else.
-
-    ``where`` takes a Python number for one of its values; dtypes are attributes of the namespace.
-    """
-
-    def abs(self, x: Array, /) -> Array: ...
-    def astype(self, x: Array, dtype: Any, /) -> Array: ...
-    def clip(self, x: Array, min: float, max: float, /) -> Array: ...
-    def count_nonzero(self, x: Array, /, *, axis: Any = None) -> Array: ...
-    def exp(self, x: Array, /) -> Array: ...
-    def expand_dims(self, x: Array, /, *, axis: int) -> Array: ...
-    def full_like(self, x: Array, /, fill_value: float) -> Array: ...
-    def imag(self, x: Array, /) -> Array: ...
-    def isnan(self, x: Array, /) -> Array: ...
-    def log(self, x: Array, /) -> Array: ...
-    def log1p(self, x: Array, /) -> Array: ...
-    def real(self, x: Array, /) -> Array: ...
-    def sinh(self, x: Array, /) -> Array: ...
-    def sqrt(self, x: Array, /) -> Array: ...
-    def sum(self, x: Array, /, *, axis: Any = None) -> Array: ...
-    def tanh(self, x: Array, /) -> Array: ...
-    def where(self, condition: Array, x1: Any, x2: Any, /) -> Array: ...
 
 
 class Backend(Protocol):
@@ -69,6 +39,11 @@ class Backend(Protocol):
 
     def widest_of(self, x: Array) -> str:
         """The same on the device of x."""
+        ...
+
+    @property
+    def writes(self) -> bool:
+        """Whether a gradient may be written into an array of the caller's."""
         ...
 
     def check(self, x: Array, name: str) -> None:
@@ -117,33 +92,19 @@ class Backend(Protocol):
         """x, checked when it runs to have pred's leading lengths where tracing leaves them open."""
         ...
 
-    def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> Array | None:
+    # The criterion is an l2core.Criterion, which stands on a floor above.
+
+    def quick(self, criterion: Any, pred: Any, target: Any, /) -> Array | None:
         """The value of a call without options, of which nothing has been checked yet: if these are
         seen to be right in a glance, and small. None: then the checks and the other paths serve."""
         ...
 
-    def fused(
-        self,
-        criterion: Criterion,
-        pred: Array,
-        target: Array,
-        weight: Array | float | None,
-        mask: Array | None,
-        denominator: Array | float | None,
-    ) -> Array | None:
+    def fused(self, criterion: Any, call: Call, /) -> Array | None:
         """The whole value in one pass, or None: then the plain path serves."""
         ...
 
     def fused_value_and_grad(
-        self,
-        criterion: Criterion,
-        pred: Array,
-        target: Array,
-        weight: Array | float | None,
-        mask: Array | None,
-        denominator: Array | float | None,
-        out: Array | None,
-        /,
+        self, criterion: Any, call: Call, out: Array | None, /
     ) -> tuple[Array, Array] | None:
         """The value and its gradient (in ``out``, if given) in one pass, or None."""
         ...
@@ -165,6 +126,11 @@ class PlainPathOnly:
         """See :class:`Backend`."""
         return "float64"
 
+    @property
+    def writes(self) -> bool:
+        """See :class:`Backend`."""
+        return False
+
     def with_slope(
         self,
         total: Array,
@@ -185,29 +151,14 @@ class PlainPathOnly:
         high = x // (1 << 32)
         return high, x - high * (1 << 32)
 
-    def quick(self, criterion: Criterion, pred: Any, target: Any, /) -> Array | None:
+    def quick(self, criterion: Any, pred: Any, target: Any, /) -> Array | None:
         return None
 
-    def fused(
-        self,
-        criterion: Criterion,
-        pred: Array,
-        target: Array,
-        weight: Array | float | None,
-        mask: Array | None,
-        denominator: Array | float | None,
-    ) -> Array | None:
+    def fused(self, criterion: Any, call: Call, /) -> Array | None:
         return None
 
     def fused_value_and_grad(
-        self,
-        criterion: Criterion,
-        pred: Array,
-        target: Array,
-        weight: Array | float | None,
-        mask: Array | None,
-        denominator: Array | float | None,
-        out: Array | None,
+        self, criterion: Any, call: Call, out: Array | None, /
     ) -> tuple[Array, Array] | None:
         return None
 
@@ -224,11 +175,11 @@ class PlainBackend(PlainPathOnly):
             return
         block = getattr(x, "_meta", x)  # what a Dask array has in its blocks
         if isinstance(block, np.matrix):
-            raise TypeError(f"{name}: expected a plain numpy.ndarray, got {_kind(x)}")
+            raise TypeError(f"{name}: expected a plain numpy.ndarray, got {kind_of(x)}")
         for carried, instead in CARRIED.items():
             if hasattr(block, carried):
-                of = "" if block is x else f" of {_kind(block)}"
-                raise TypeError(f"{name}: expected {instead}, got {_kind(x)}{of}")
+                of = "" if block is x else f" of {kind_of(block)}"
+                raise TypeError(f"{name}: expected {instead}, got {kind_of(x)}{of}")
         if any(n is None or math.isnan(n) for n in x.shape):
             raise ValueError(
                 f"{name}: expected known lengths (compute_chunk_sizes() finds them), "
@@ -272,8 +223,8 @@ def backend_of(x: Any, name: str) -> Backend:
 def check_array(x: Any, name: str, backend: Backend) -> None:
     """TypeError, naming the argument, unless x is an array of this backend."""
     if not isinstance(x, backend.arrays):
-        kinds = " or ".join(map(_type_name, backend.arrays))
-        raise TypeError(f"{name}: expected {kinds}, got {_kind(x)}")
+        kinds = " or ".join(map(type_name, backend.arrays))
+        raise TypeError(f"{name}: expected {kinds}, got {kind_of(x)}")
     backend.check(x, name)
 
 
@@ -303,11 +254,9 @@ def _find(x: Any, name: str) -> Backend:
     except TypeError:
         raise TypeError(
             f"{name}: expected an array (NumPy, PyTorch, JAX, TensorFlow or the array standard's), "
-            f"got {_kind(x)}"
+            f"got {kind_of(x)}"
         ) from None
-    backend = (
-        NUMPY if isinstance(x, NUMPY.arrays) else PlainBackend(cast(Namespace, xp), (type(x),))
-    )
+    backend = PlainBackend(cast(Namespace, xp), (type(x),))
     check_array(x, name, backend)
     return backend
 
@@ -321,62 +270,3 @@ def _announced(kind: type) -> tuple[Backend, ...]:
     return tuple(
         cast(Backend, point.load()) for point in entry_points(group=GROUP) if point.name in roots
     )
-
-
-def _kind(x: Any) -> str:
-    return "None" if x is None else _type_name(type(x))
-
-
-def _type_name(kind: type) -> str:
-    name = kind.__name__.rpartition(".")[2]  # JAX's Array carries its module in its name
-    root = kind.__module__.partition(".")[0]
-    return name if root == "builtins" else f"{root}.{name}"
-
-
-class _Numpy:
-    """NumPy's namespace with a sum that is pairwise along every axis, and astype before 2.1.
-
-    Without axes results are scalars, immutable and hashable, where NumPy has an array of rank 0.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        # NumPy knows bfloat16 by its name alone, from ml_dtypes, which whoever has such an array has.
-        value = np.dtype(name) if name == "bfloat16" else getattr(np, name)
-        setattr(self, name, value)
-        return value
-
-    @staticmethod
-    def astype(x: Array, dtype: Any, /) -> Array:
-        return x.astype(dtype)
-
-    @staticmethod
-    def count_nonzero(x: Array, /, *, axis: Any = None) -> Array:
-        return np.asarray(np.count_nonzero(x, axis=axis))[()]  # a Python int before NumPy 2.3
-
-    @staticmethod
-    def full_like(x: Array, /, fill_value: float) -> Array:
-        return np.full_like(x, fill_value)[()]
-
-    @staticmethod
-    def where(condition: Array, x1: Any, x2: Any, /) -> Array:
-        return np.where(condition, x1, x2)[()]
-
-    @staticmethod
-    def sum(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:
-        # np.sum adds row after row along any but the last axis: 1e6 float32 rows err by 1 %.
-        if axis is None or len(axis) == x.ndim:
-            return np.sum(x)
-        rows = np.moveaxis(x, axis, range(-len(axis), 0))
-        kept = rows.shape[: -len(axis)]
-        rows = rows.reshape(*kept, math.prod(rows.shape[-len(axis) :]))
-        # Contiguous, or np.sum takes the fast axis of the memory for the inner one again.
-        return np.sum(np.ascontiguousarray(rows), axis=-1)
-
-
-class _NumpyBackend(PlainBackend):
-    """A class of its own, since NumPy's fast paths are not for every namespace."""
-
-
-NUMPY = _NumpyBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))
-register(NUMPY, np.ndarray)
-fastpath.install(_NumpyBackend, "l2core.fused")

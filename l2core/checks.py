@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, cast
 
-from l2core.backend import NUMPY, Array, Backend, check_array
+from l2core.arrays import Array
+from l2core.backend import Backend, backend_of, check_array
+from l2core.call import Call, Meaning
 from l2core.dtypes import COMPLEX_FLOATS, KNOWN, REAL_FLOATS, compute_dtypes, dtype_name
+from l2core.losses import LOSSES
 
 TRUE_FIRST = {
     "keras": "l2keras.Criterion(...) as loss and l2keras.CriterionMetric(...) as metric",
@@ -76,7 +79,7 @@ def checked_dtype(x: Any, name: str, backend: Backend) -> str:
 
 
 def check_factor(x: Any, name: str, pred: Array, pred_name: str, backend: Backend) -> None:
-    """A weight or variance: a number, or a real array that aligns with pred."""
+    """A weight or parameter: a number, or a real array that aligns with pred."""
     if isinstance(x, (int, float)):
         return
     if checked_dtype(x, name, backend) in COMPLEX_FLOATS:
@@ -84,16 +87,15 @@ def check_factor(x: Any, name: str, pred: Array, pred_name: str, backend: Backen
     check_aligned(x, name, pred, pred_name)
 
 
-def check_out(
-    out: Any, pred: Array, target: Array, others: tuple[Any, ...], backend: Backend
-) -> None:
+def check_out(out: Any, call: Call, backend: Backend) -> None:
     """Where to write the gradient: a NumPy array of its shape and dtype."""
-    if backend is not NUMPY:
+    if not backend.writes:
         raise TypeError(f"out: expected None for arrays that are not NumPy's, got {out!r}")
     check_array(out, "out", backend)
+    pred = call.pred
     dtype = dtype_name(pred.dtype)
     if dtype not in REAL_FLOATS + COMPLEX_FLOATS:
-        dtype = residual_dtypes(pred, target, others, backend)[0]
+        dtype = residual_dtypes(pred, call.target, factors(call), backend)[0]
     found = dtype_name(out.dtype)
     writable = out.flags.writeable
     if (out.shape, found, writable) != (pred.shape, dtype, True):
@@ -138,10 +140,106 @@ def axes_of(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
 def residual_dtypes(
     pred: Array, target: Array, others: Iterable[Any], backend: Backend
 ) -> tuple[str, str]:
-    """The dtypes of the residual and of the loss, of the arrays of a call."""
+    """The dtypes of the residual and of the loss; ``others`` may widen it."""
     return compute_dtypes(
         dtype_name(pred.dtype),
         dtype_name(target.dtype),
         tuple([dtype_name(cast(Any, x).dtype) for x in others if isinstance(x, backend.arrays)]),
         backend.widest_of(pred),
     )
+
+
+def factors(call: Call) -> tuple[Any, ...]:
+    """What scales the loss: the weight and the parameters."""
+    return (call.weight, *call.parameters.values())
+
+
+def check_call(
+    meaning: Meaning, call: Call, names: tuple[str, str, str], known: Backend | None
+) -> Backend:
+    """Everything that can be wrong with a call; its backend, which may be known.
+
+    ``names`` are those of pred, target and weight.
+    """
+    pred, target, weight, mask, denominator, parameters = call
+    pred_name, target_name, weight_name = names
+    backend = known or backend_of(pred, pred_name)
+    loss = type(meaning.loss).__name__
+    pred_dtype = target_dtype = checked_dtype(pred, pred_name, backend)
+    if type(target) is type(pred) and target.dtype == pred.dtype:
+        backend.check(target, target_name)
+    else:
+        target_dtype = checked_dtype(target, target_name, backend)
+    if not (pred.shape == target.shape or compatible(pred.shape, target.shape)):
+        raise ValueError(
+            f"{pred_name} and {target_name}: expected equal shapes, "
+            f"got {tuple(pred.shape)} and {tuple(target.shape)}"
+        )
+    if not meaning.loss.complex_valued and (
+        pred_dtype in COMPLEX_FLOATS or target_dtype in COMPLEX_FLOATS
+    ):
+        raise TypeError(
+            f"{pred_name} and {target_name}: expected real dtypes for {loss}, "
+            f"got {pred_dtype} and {target_dtype}"
+        )
+    if weight is not None:
+        check_factor(weight, weight_name, pred, pred_name, backend)
+        rank = len(getattr(weight, "shape", ()))
+        by_weights = meaning.denominator == "weight" and meaning.reduction in ("mean", "root_mean")
+        if rank == 0 < len(pred.shape) and by_weights and denominator is None:
+            raise ValueError(
+                f'{weight_name}: expected an array with axes, or denominator="count", since a '
+                f"scalar cancels in a mean over the sum of weights, got {weight!r}"
+            )
+    if mask is not None:
+        if checked_dtype(mask, "mask", backend) != "bool":
+            raise TypeError(f"mask: expected a bool array, got {dtype_name(mask.dtype)}")
+        check_aligned(mask, "mask", pred, pred_name)
+    check_parameters(meaning, parameters)
+    for name, x in parameters.items():
+        if x is not None:
+            check_factor(x, name, pred, pred_name, backend)
+    if denominator is not None:
+        check_given_denominator(meaning, denominator, backend)
+    elif meaning.denominator == "batch" and len(pred.shape) == 0:
+        raise ValueError(
+            f'denominator: expected {pred_name} with a batch axis for "batch", got shape ()'
+        )
+    if meaning.axis is not None:
+        axes_of(meaning.axis, len(pred.shape))
+    return backend
+
+
+def check_parameters(meaning: Meaning, parameters: Mapping[str, Any]) -> None:
+    """The parameters that come with a call are those of the loss, and it has what it needs."""
+    loss, kind = meaning.loss, type(meaning.loss).__name__
+    for name, x in parameters.items():
+        if name not in loss.parameters:
+            if not any(name in each.parameters for each in LOSSES.values()):
+                known = ", ".join(("weight", "mask", "denominator", *loss.parameters))
+                raise TypeError(f"{name}: expected one of the arguments {known}, got {name}={x!r}")
+            if x is not None:
+                raise TypeError(f"{name}: expected None for {kind}, got {type(x).__name__}")
+        if isinstance(x, (int, float)):  # an array is not read
+            loss.check_parameter(name, x)
+    for name in loss.needs:
+        if parameters.get(name) is None:
+            raise TypeError(f"{name}: expected an array or a number for {kind}, got None")
+
+
+def check_given_denominator(meaning: Meaning, denominator: Any, backend: Backend) -> None:
+    """A denominator that came with a call: a number > 0 or a real 0-d array."""
+    if meaning.reduction in ("none", "sum"):
+        raise ValueError(
+            f'denominator: expected None with reduction "{meaning.reduction}", which divides by '
+            f"nothing, got {denominator!r}"
+        )
+    if isinstance(denominator, Real):
+        check_denominator(denominator, ())
+        return
+    if checked_dtype(denominator, "denominator", backend) in COMPLEX_FLOATS:
+        raise TypeError(f"denominator: expected a real dtype, got {dtype_name(denominator.dtype)}")
+    if len(denominator.shape) != 0:
+        raise ValueError(
+            f"denominator: expected a number or a 0-d array, got shape {tuple(denominator.shape)}"
+        )

@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+from l2core.arrays import Array
 from l2core.losses import HalfSquaredError, SquaredError
-
-if TYPE_CHECKING:
-    from l2core.backend import Array
 
 enabled = True
 """Whether a criterion asks for fast paths; see :func:`plain_only`."""

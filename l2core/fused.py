@@ -10,17 +10,17 @@ have the bits of the plain path. Blocks leave a sum that is not finite to the pl
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
+from l2core.arrays import Array
+from l2core.backend import Backend
+from l2core.call import Call
+from l2core.criterion import Criterion
 from l2core.dtypes import REAL_FLOATS, dtype_name
 from l2core.fastpath import SQUARES, blocks, part
-
-if TYPE_CHECKING:
-    from l2core.backend import Array, Backend
-    from l2core.criterion import Criterion
 
 SMALL = 1 << 18
 """Elements up to which a whole residual costs less than blocks."""
@@ -56,20 +56,13 @@ def quick(backend: Backend, criterion: Criterion, pred: Array, target: Array) ->
     return total / size if kind == "mean" else total
 
 
-def fused(
-    backend: Backend,
-    criterion: Criterion,
-    pred: Array,
-    target: Array,
-    weight: Array | None,
-    mask: Array | None,
-    denominator: Any,
-) -> Array | None:
+def fused(backend: Backend, criterion: Criterion, call: Call) -> Array | None:
     """The value, or None where the plain path serves."""
+    pred, target, weight, mask, *_ = call
     k = SQUARES.get(type(criterion.loss))
     if k is None or not _contiguous(pred, target, weight, mask) or not pred.size:
         return None
-    inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
+    inputs = criterion._single_sum(backend, call)
     if inputs is None:
         return None
     dtype = np.dtype(inputs.real)
@@ -78,22 +71,16 @@ def fused(
 
 
 def fused_value_and_grad(
-    backend: Backend,
-    criterion: Criterion,
-    pred: Array,
-    target: Array,
-    weight: Array | None,
-    mask: Array | None,
-    denominator: Any,
-    out: Array | None,
+    backend: Backend, criterion: Criterion, call: Call, out: Array | None
 ) -> tuple[Array, Array] | None:
     """The value and its gradient, in ``out`` if given, or None where the plain path serves."""
+    pred, target, weight, mask, *_ = call
     k = SQUARES.get(type(criterion.loss))
     if k is None or criterion.reduction == "root_mean" or not pred.size:
         return None
     if not _contiguous(pred, target, weight, mask, out):
         return None
-    inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
+    inputs = criterion._single_sum(backend, call)
     if inputs is None:
         return None
     # The plain path, if it must serve after all, would miss what out has overwritten.

@@ -1,7 +1,7 @@
 """Every loss, once: ``rho``, its derivative ``psi`` and its second derivative ``curvature``.
 
 All are functions of the residual ``r = pred - target``, element by element, written over an array
-namespace ``xp`` (:class:`l2core.backend.Namespace`); the result has the shape and dtype of ``r``.
+namespace ``xp`` (:class:`l2core.arrays.Namespace`); the result has the shape and dtype of ``r``.
 NaN in gives NaN out. The expressions avoid what compilers may rewrite into other bits (an array
 divided by a constant) and branches that overflow where the true result does not.
 
@@ -12,14 +12,12 @@ it under its class name, which is how :meth:`l2core.Criterion.from_config` and t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from l2core.arrays import Array, Namespace
 from l2core.dtypes import is_complex
-
-if TYPE_CHECKING:
-    from l2core.backend import Array, Namespace
 
 LOSSES: dict[str, type[Loss]] = {}
 """Every known loss by class name, in order of definition."""
@@ -32,13 +30,14 @@ class Loss:
     """A pointwise loss of the residual; subclass it to add one.
 
     ``complex_valued`` says that rho has a meaning for complex residuals (real result);
-    ``symmetric`` that rho(-r) = rho(r); ``takes_variance`` that rho and psi need a further argument
-    ``variance``.
+    ``symmetric`` that rho(-r) = rho(r). ``parameters`` may come with a call, as numbers or arrays,
+    which rho, psi and curvature take by name; those in ``needs``, which are no fields, have to.
     """
 
     complex_valued: ClassVar[bool] = False
     symmetric: ClassVar[bool] = False
-    takes_variance: ClassVar[bool] = False
+    parameters: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -53,16 +52,20 @@ class Loss:
             )
         LOSSES[cls.__name__] = cls
 
-    # Losses that take a variance have it as a further argument: hence the untyped *more.
-    def rho(self, r: Array, xp: Namespace, *more: Array) -> Array:
+    def check_parameter(self, name: str, value: float) -> None:
+        """TypeError or ValueError if a number given with a call is not one for this parameter."""
+        replace(self, **{name: value})
+
+    # Each names the parameters that it takes: hence the untyped rest.
+    def rho(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
         """The loss of each residual."""
         raise NotImplementedError(f"{type(self).__name__}.rho")
 
-    def psi(self, r: Array, xp: Namespace) -> Array:
+    def psi(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
         """The derivative of rho; at a kink the chosen subgradient, 0 at r = 0."""
         raise NotImplementedError(f"{type(self).__name__}.psi")
 
-    def curvature(self, r: Array, xp: Namespace) -> Array:
+    def curvature(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
         """The derivative of psi; at a jump of psi the value from inside."""
         raise NotImplementedError(f"{type(self).__name__}.curvature")
 
@@ -179,12 +182,12 @@ class Huber(Loss):
         return clipped * (r - 0.5 * clipped)  # both branches in one; 0.5 * clipped is exact
 
     def psi(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
-        delta = self.delta if delta is None else delta
-        return xp.clip(r, -delta, delta)
+        limit: Any = self.delta if delta is None else delta
+        return xp.clip(r, -limit, limit)
 
     def curvature(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
-        delta = self.delta if delta is None else delta
-        return xp.where(xp.abs(r) > delta, 0.0, xp.full_like(r, 1.0))
+        limit: Any = self.delta if delta is None else delta
+        return xp.where(xp.abs(r) > limit, 0.0, xp.full_like(r, 1.0))
 
 
 @dataclass(frozen=True)
@@ -309,7 +312,8 @@ class GaussianNLL(Loss):
     eps: float = 1e-6
 
     symmetric: ClassVar[bool] = True
-    takes_variance: ClassVar[bool] = True
+    parameters: ClassVar[tuple[str, ...]] = ("variance",)
+    needs: ClassVar[tuple[str, ...]] = ("variance",)
 
     def __post_init__(self) -> None:
         if not isinstance(self.full, bool):
@@ -318,6 +322,10 @@ class GaussianNLL(Loss):
         if eps < 0:
             raise ValueError(f"eps: expected a finite number >= 0, got {self.eps!r}")
         object.__setattr__(self, "eps", eps)
+
+    def check_parameter(self, name: str, value: float) -> None:
+        if value < 0:
+            raise ValueError(f"{name}: expected an array or a number >= 0, got {value!r}")
 
     def rho(self, r: Array, xp: Namespace, variance: Array = 1.0) -> Array:
         v = self._clamped(variance, xp)

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from l2core.backend import Array, Backend, Namespace, backend_of
+from l2core.arrays import Array, Namespace
+from l2core.backend import Backend, backend_of
 
 EMPTY = {"nan": math.nan, "zero": 1.0}
 """What a mean over nothing is divided by: 0 / nan = nan, 0 / 1 = 0 with zero gradient."""

@@ -73,4 +73,4 @@ def test_a_module_gives_the_functions_that_it_has(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     fastpath.install(Own, "one_function")
     assert Own().quick(1, 2, 3) == (1, 2, 3)
-    assert Own().fused(*range(6)) is None
+    assert Own().fused(1, 2) is None

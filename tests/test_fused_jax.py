@@ -48,7 +48,7 @@ def test_a_denominator_that_changes_compiles_once():
     x, criterion = jnp.ones(3), Criterion(Huber(0.3))
     criterion(x, -x, denominator=2.0)
     with jax.checking_leaks(), jax.log_compiles(False):
-        before = l2jax.criterion._call._cache_size()
+        before = l2jax.criterion._value._cache_size()
         values = [criterion(x, -x, denominator=d).item() for d in (1.5, 3, 7.0)]
-        assert l2jax.criterion._call._cache_size() == before
+        assert l2jax.criterion._value._cache_size() == before
     np.testing.assert_allclose(values, [1.665 / 1.5, 1.665 / 3, 1.665 / 7], rtol=1e-6)

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import l2torch
 from l2core import Criterion, HalfSquaredError, Huber, SquaredError
+from l2core.call import Call
 from l2core.fastpath import plain_only
 from l2torch import fused as one_pass
 from l2torch.backend import BACKEND
@@ -28,7 +29,7 @@ from paths import (
 )
 from subjects import ONE_OF_EACH
 
-LOSSES = [HalfSquaredError(), *(loss for loss in ONE_OF_EACH if not loss.takes_variance)]
+LOSSES = [HalfSquaredError(), *(loss for loss in ONE_OF_EACH if not loss.needs)]
 HEIGHT = 512 // 8 + 8
 """PyTorch adds up a norm's 512 elements in 8 lanes, and whole tensors of up to 2^18 no longer: by a
 tree of 4 levels of 16, in 8 lanes."""
@@ -423,7 +424,7 @@ def asked(criterion, pred, target, weight=None, mask=None):
         value = one_pass.quick(BACKEND, criterion, pred, target)
         if value is not None:
             return value
-    return one_pass.fused(BACKEND, criterion, pred, target, weight, mask, None)
+    return one_pass.fused(BACKEND, criterion, Call(pred, target, weight, mask))
 
 
 @pytest.mark.usefixtures("small_blocks")

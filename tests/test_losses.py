@@ -50,7 +50,7 @@ VARIANCE = 1.5  # from 1 on nothing cancels in a log-likelihood
 @cache
 def exact(f, loss, dtype):
     name, parameters = type(loss).__name__, asdict(loss)
-    more = [reference.exact(VARIANCE)] if loss.takes_variance else []
+    more = [reference.exact(VARIANCE)] if loss.needs else []
     return [f(name, parameters, reference.exact(r.item()), *more) for r in points(dtype)]
 
 
@@ -65,7 +65,7 @@ def assert_within(observed, expected, dtype, flushes):
 
 def arguments(harness, loss, dtype):
     pred = harness.array(points(dtype), dtype)
-    more = {"variance": VARIANCE} if loss.takes_variance else {}
+    more = {"variance": VARIANCE} if loss.needs else {}
     return pred, harness.array(np.zeros(points(dtype).shape), dtype), more
 
 
@@ -89,7 +89,7 @@ def test_curvature(harness, loss):
             face = partial(harness.face(Criterion(loss, "sum")), target=target, **more)
             found = harness.features["second"](face, pred)
         else:
-            v = [harness.array(VARIANCE, dtype)] if loss.takes_variance else []
+            v = [harness.array(VARIANCE, dtype)] if loss.needs else []
             found = loss.curvature(pred, backend_of(pred, "pred").xp, *v)
         expected = exact(reference.curvature, loss, dtype)
         assert_within(harness.numpy(found), expected, dtype, harness.flushes)
@@ -120,7 +120,7 @@ def test_subgradient_at_a_kink_is_zero(harness, loss):
 def test_nan_gives_nan(harness, loss):
     pred = harness.array([math.nan, 1.0], "float32")
     target = harness.array([0.0, 0.0], "float32")
-    more = {"variance": 2.0} if loss.takes_variance else {}
+    more = {"variance": 2.0} if loss.needs else {}
     value, gradient = harness.value_and_grad(Criterion(loss, "none"), pred, target, **more)
     assert np.isnan(harness.numpy(value)).tolist() == [True, False]
     assert np.isnan(harness.numpy(gradient)).tolist() == [True, False]

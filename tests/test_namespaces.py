@@ -21,7 +21,7 @@ def lazy(x):
 @pytest.mark.parametrize("loss", ONE_OF_EACH, ids=lambda loss: type(loss).__name__)
 def test_dask_arrays_stay_lazy(loss):
     more = {"weight": np.array([1.0, 0.5, 0.0, 3.0]), "mask": KEPT}
-    if loss.takes_variance:
+    if loss.needs:
         more["variance"] = np.full(PRED.shape, 2.0)
     for options in ({}, {"reduction": "none"}, {"reduction": "root_mean", "axis": 1}):
         criterion = Criterion(loss, **options)

@@ -39,7 +39,7 @@ def test_the_closed_form_of_64_bit_integers(n):
 @pytest.mark.parametrize("loss", ONE_OF_EACH, ids=repr)
 def test_a_value_of_numpy_is_a_scalar(loss, reduction, shape):
     pred, target = np.ones(shape, "f4"), np.zeros(shape, "f4")
-    extra = {"variance": 0.5} if loss.takes_variance else {}
+    extra = {"variance": 0.5} if loss.needs else {}
     criterion = Criterion(loss, reduction)
     for more in ({}, {"mask": np.ones(shape, bool)}, {"weight": pred}):
         found = [criterion(pred, target, **more, **extra)]

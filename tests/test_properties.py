@@ -34,7 +34,7 @@ def aligned_shapes(draw, shape):
 def criteria(draw, ndim):
     loss = draw(st.sampled_from(EVERY_LOSS))
     reduction = draw(st.sampled_from(["none", "sum", "mean", "mean", "root_mean"]))
-    if loss.takes_variance and reduction == "root_mean":
+    if loss.needs and reduction == "root_mean":
         reduction = "mean"  # a log-likelihood may be negative
     options = {"nan_targets": draw(st.sampled_from(["propagate", "ignore"]))}
     if reduction != "none" and ndim and draw(st.booleans()):
@@ -58,7 +58,7 @@ def cases(draw):
         assume(not (by_weight and weight.ndim == 0 < len(shape)))  # in which it would cancel
     if draw(st.booleans()):
         arguments["mask"] = filled(draw, draw(aligned_shapes(shape)), st.booleans()).astype(bool)
-    if criterion.loss.takes_variance:
+    if criterion.loss.needs:
         variances = st.sampled_from([1.0, 2.0, 8.0])
         arguments["variance"] = filled(draw, draw(aligned_shapes(shape)), variances)
     pred, target = (filled(draw, shape, st.one_of(reals, reals, reals, rubbish)) for _ in range(2))

@@ -316,7 +316,7 @@ def test_gradient_is_the_derivative_of_value(loss, seed):
     }
     if options["reduction"] == "sum":
         del options["empty"]
-    if loss.takes_variance:
+    if loss.needs:
         options["variance"] = rng.random((3, 2)) + 0.5
     name, parameters = type(loss).__name__, asdict(loss)
     p, t = rng.integers(-64, 64, (2, 3, 2)) / 16 + np.array([0.01, 0.0])[:, None, None]

@@ -53,7 +53,7 @@ def test_compiled_by_torch(harness, mode):
         variance = named.pop("variance")
         total = 0.0
         for face, call, place in zip(faces, calls, places, strict=True):
-            more = {"variance": variance} if call.case.criterion.loss.takes_variance else {}
+            more = {"variance": variance} if call.case.criterion.loss.needs else {}
             total = total + face(pred, target, **named, **more) * place
         return total
 

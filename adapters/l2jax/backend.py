@@ -13,7 +13,8 @@ from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
 from l2core import Loss, fastpath
-from l2core.backend import Namespace, PlainPathOnly
+from l2core.arrays import Namespace
+from l2core.backend import PlainPathOnly
 
 
 class _Jax:

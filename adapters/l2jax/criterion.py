@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
@@ -14,9 +15,11 @@ from jax import Array, tree_util
 
 import l2core
 from l2core import Terms
-from l2core.backend import NUMPY, Backend, check_array, narrowed
-from l2core.checks import check_out
+from l2core.backend import Backend, check_array, narrowed
+from l2core.call import Call
+from l2core.checks import check_given_denominator, check_out, check_parameters
 from l2core.dtypes import KNOWN, compute_dtypes, dtype_name
+from l2core.numpy_backend import NUMPY
 from l2jax.backend import BACKEND
 
 tree_util.register_dataclass(
@@ -28,9 +31,8 @@ tree_util.register_dataclass(
 class Criterion(l2core.Criterion):
     """An :class:`l2core.Criterion` of JAX arrays, for use under any transform.
 
-    ``criterion(pred, target, *, weight=None, mask=None, variance=None, denominator=None)``: shapes,
-    dtypes, errors and fields are those of the core. It is hashable, hence static under ``jit``;
-    weights, masks and denominators may be traced. NumPy arrays, and what has ``__jax_array__``, are
+    Call, shapes, dtypes, errors and fields are those of the core. It is hashable, hence static
+    under ``jit``; weights, masks, parameters and denominators may be traced. NumPy arrays, and what has ``__jax_array__``, are
     taken as JAX takes them, except that 64-bit integers become floats where JAX has no 64-bit
     types, instead of wrapping around.
     """
@@ -44,69 +46,48 @@ class Criterion(l2core.Criterion):
         *,
         weight: Array | float | None = None,
         mask: Array | None = None,
-        variance: Array | float | None = None,
         denominator: Array | float | None = None,
+        **parameters: Any,
     ) -> Array:
         """The loss, as :meth:`l2core.Criterion.__call__` says."""
-        arrays = self._arrays(pred, target, weight, mask, variance, denominator)
-        return cast(Array, _call(self, *arrays))
+        return self._value_of(Call(pred, target, weight, mask, denominator, parameters))
 
-    def terms(
-        self,
-        pred: Array,
-        target: Array,
-        *,
-        weight: Array | float | None = None,
-        mask: Array | None = None,
-        variance: Array | float | None = None,
-        denominator: Array | float | None = None,
-    ) -> Terms:
-        """Numerator and denominator of the mean, a pytree: :meth:`l2core.Criterion.terms`."""
-        arrays = self._arrays(pred, target, weight, mask, variance, denominator)
-        return cast(Terms, _terms(self, *arrays))
+    def _value_of(self, call: Call) -> Array:
+        return cast(Array, _value(self, self._arrays(call)))
 
-    def value_and_grad(
-        self,
-        pred: Array,
-        target: Array,
-        *,
-        weight: Array | float | None = None,
-        mask: Array | None = None,
-        variance: Array | float | None = None,
-        denominator: Array | float | None = None,
-        out: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """In closed form: :meth:`l2core.Criterion.value_and_grad`. Complex gradients unconjugated."""
+    def _terms_of(self, call: Call) -> Terms:
+        return cast(Terms, _terms(self, self._arrays(call)))
+
+    def _gradient_of(self, call: Call, out: Array | None) -> tuple[Array, Array]:
         if out is not None:
-            check_out(out, pred, target, (), BACKEND)
-        arrays = self._arrays(pred, target, weight, mask, variance, denominator)
-        return cast(tuple[Array, Array], _value_and_grad(self, *arrays))
+            check_out(out, call, BACKEND)
+        return cast(tuple[Array, Array], _value_and_grad(self, self._arrays(call)))
 
-    def _arrays(
-        self, pred: Any, target: Any, weight: Any, mask: Any, variance: Any, denominator: Any
-    ) -> tuple[Any, ...]:
-        plain = weight is None and mask is None and variance is None and denominator is None
-        if plain and isinstance(pred, Array) and isinstance(target, Array):
-            return pred, target, None, None, None, None  # the rest is a third of a small call
+    def _arrays(self, call: Call) -> Call:
+        """The call as JAX takes it."""
+        if call.plain and isinstance(call.pred, Array) and isinstance(call.target, Array):
+            return call  # the rest is a third of a small call
         pred_name, target_name, weight_name = self._names
-        if isinstance(denominator, Real):
-            self._check_given_denominator(denominator, BACKEND)
-        arrays = (
-            as_array(pred, pred_name),
-            as_array(target, target_name),
-            as_array(weight, weight_name, number=True),
-            as_array(mask, "mask", optional=True),
-            as_array(variance, "variance", number=True),
-            as_array(denominator, "denominator", number=True),
+        if isinstance(call.denominator, Real):
+            check_given_denominator(self, call.denominator, BACKEND)
+        check_parameters(self, call.parameters)
+        call = Call(
+            as_array(call.pred, pred_name),
+            as_array(call.target, target_name),
+            as_array(call.weight, weight_name, number=True),
+            as_array(call.mask, "mask", optional=True),
+            as_array(call.denominator, "denominator", number=True),
+            {name: as_array(x, name, number=True) for name, x in call.parameters.items()},
         )
-        if not any(isinstance(x, (int, float)) for x in arrays):
-            return arrays
+        leaves = tree_util.tree_leaves(call)
+        if not any(isinstance(x, (int, float)) for x in leaves):
+            return call
         # A number enters jit in the dtype of the loss: in JAX's own for numbers it would widen it,
         # and an int would be traced apart from a float.
-        first, second, *factors = (dtype_name(x.dtype) for x in arrays if hasattr(x, "dtype"))
-        _, real = compute_dtypes(first, second, tuple(factors), BACKEND.widest)
+        first, second, *others = (dtype_name(x.dtype) for x in leaves if hasattr(x, "dtype"))
+        _, real = compute_dtypes(first, second, tuple(others), BACKEND.widest)
         number = np.dtype(real).type
-        return tuple(number(x) if isinstance(x, (int, float)) else x for x in arrays)
+        return _mapped(lambda x: number(x) if isinstance(x, (int, float)) else x, call)
 
 
 def as_array(x: Any, name: str, *, optional: bool = False, number: bool = False) -> Any:
@@ -124,22 +105,24 @@ def as_array(x: Any, name: str, *, optional: bool = False, number: bool = False)
 
 
 @partial(jax.jit, static_argnums=0)
-def _call(criterion: Criterion, *arrays: Any) -> Array:
-    return cast(Array, super(Criterion, criterion).__call__(**_named(arrays)))
+def _value(criterion: Criterion, call: Call) -> Array:
+    return cast(Array, super(Criterion, criterion)._value_of(_traced(call)))
 
 
 @partial(jax.jit, static_argnums=0)
-def _terms(criterion: Criterion, *arrays: Any) -> Terms:
-    return super(Criterion, criterion).terms(**_named(arrays))
+def _terms(criterion: Criterion, call: Call) -> Terms:
+    return super(Criterion, criterion)._terms_of(_traced(call))
 
 
 @partial(jax.jit, static_argnums=0)
-def _value_and_grad(criterion: Criterion, *arrays: Any) -> tuple[Array, Array]:
-    return super(Criterion, criterion).value_and_grad(**_named(arrays))
+def _value_and_grad(criterion: Criterion, call: Call) -> tuple[Array, Array]:
+    return super(Criterion, criterion)._gradient_of(_traced(call), None)
 
 
-def _named(arrays: tuple[Any, ...]) -> dict[str, Any]:
-    names = ("pred", "target", "weight", "mask", "variance", "denominator")
-    # Under jax.disable_jit() numbers come as they are.
-    arrays = tuple(jnp.asarray(x) if isinstance(x, np.generic) else x for x in arrays)
-    return dict(zip(names, arrays, strict=True))
+def _traced(call: Call) -> Call:
+    """Under jax.disable_jit() numbers come as they are."""
+    return _mapped(lambda x: jnp.asarray(x) if isinstance(x, np.generic) else x, call)
+
+
+def _mapped(f: Callable[[Any], Any], call: Call) -> Call:
+    return cast(Call, tree_util.tree_map(f, call))

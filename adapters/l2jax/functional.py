@@ -22,6 +22,9 @@ from l2core import (
     SmoothL1,
     SquaredError,
 )
+from l2core.call import Call
+from l2core.checks import check_call
+from l2core.prepared import prepared
 from l2jax.backend import BACKEND, rho
 from l2jax.criterion import Criterion, as_array
 
@@ -54,9 +57,9 @@ def _alone(criterion: Criterion, predictions: Array) -> Array:
 @jax.jit
 def _huber(predictions: Array, targets: Array, delta: Array) -> Array:
     """Huber's loss with a delta for all or for each, which may be differentiated."""
-    checked = _Optax(Huber(), "none")
-    checked._validated(predictions, targets, None, None, None, None)
-    inputs = checked._prepared(BACKEND, predictions, targets, None, None, None, None)
+    checked, call = _Optax(Huber(), "none"), Call(predictions, targets)
+    check_call(checked, call, checked._names, BACKEND)
+    inputs = prepared(checked, BACKEND, call)
     return rho(checked.loss, inputs.pred - inputs.target, delta.astype(inputs.real))
 
 

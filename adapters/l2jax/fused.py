@@ -8,30 +8,20 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from jax import Array
 
 from l2core import Criterion
+from l2core.backend import Backend
+from l2core.call import Call
 from l2jax import criterion as jitted
 
-if TYPE_CHECKING:
-    from l2core.backend import Backend
 
-
-def fused(
-    backend: Backend,
-    criterion: Criterion,
-    pred: Array,
-    target: Array,
-    weight: Any,
-    mask: Any,
-    denominator: Any,
-) -> Array | None:
+def fused(backend: Backend, criterion: Criterion, call: Call) -> Array | None:
     """The value, or None for l2jax's own criterion, which is jitted."""
     if isinstance(criterion, jitted.Criterion):
         return None
-    return _jitted(criterion)(pred, target, weight=weight, mask=mask, denominator=denominator)
+    return _jitted(criterion)._value_of(call)
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import l2core
-from l2core.backend import Array
+from l2core.arrays import Array
 from l2core.conformance.harness import DTYPES, AutogradHarness, NumpyArray, Writing
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from l2core import AbsoluteError, Criterion, Huber, LogCosh, Loss, SquaredError
-from l2core.backend import Array
+from l2core.arrays import Array
 from l2core.conformance.cases import Case
 from l2core.conformance.subjects import Claim, Subject, of_ours
 

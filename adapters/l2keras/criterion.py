@@ -12,15 +12,19 @@ from keras.src.backend import get_keras_mask  # JAX's tracers hold no attribute;
 
 import l2core
 from l2core import Loss, SquaredError, Terms
+from l2core.arrays import Array
 from l2core.attributes import Attributes
-from l2core.backend import NUMPY, Array, Backend, check_array, narrowed
+from l2core.backend import Backend, check_array, narrowed
+from l2core.call import Call
+from l2core.checks import check_parameters
 from l2core.dtypes import KNOWN, dtype_name
+from l2core.numpy_backend import NUMPY
 from l2keras.distribution import all_reduced, replicas
 
 PACKAGE = "l2keras"
 BACKENDS = {
     "jax": ("l2jax.backend", "BACKEND"),
-    "numpy": ("l2core.backend", "NUMPY"),
+    "numpy": ("l2core.numpy_backend", "NUMPY"),
     "tensorflow": ("l2keras.tensorflow", "BACKEND"),
     "torch": ("l2torch.backend", "BACKEND"),
 }
@@ -85,20 +89,20 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
         sample_weight: Array | float | None = None,
         *,
         mask: Array | None = None,
-        variance: Array | float | None = None,
         denominator: Array | float | None = None,
+        **parameters: Any,
     ) -> Array:
         """The loss; absent where ``sample_weight`` is 0 or y_pred's Keras mask is False."""
-        given = (y_true, y_pred, sample_weight, mask, variance, denominator)
-        if any(isinstance(x, keras.KerasTensor) for x in given):
+        given = Call(y_pred, y_true, sample_weight, mask, denominator, parameters)
+        if any(isinstance(x, keras.KerasTensor) for x in (*given[:5], *parameters.values())):
             return LossOperation(self)(
-                *given[:3], mask=mask, variance=variance, denominator=denominator
+                y_true, y_pred, sample_weight, mask=mask, denominator=denominator, **parameters
             )
-        arguments = self._arguments(*given)
-        if replicas() > 1 and self._averages(arguments["pred"]):
-            value = all_reduced(self._terms(arguments, denominator)).value() / replicas()
+        call = self._tensors(given)
+        if replicas() > 1 and self._averages(call.pred):
+            value = all_reduced(self._terms(call, denominator)).value() / replicas()
         else:
-            value = self.criterion(**arguments)
+            value = self.criterion._value_of(call)
         dtype = self._cast_to()
         return value if dtype is None else keras.ops.cast(value, dtype)
 
@@ -107,43 +111,39 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
         y_true: Array,
         y_pred: Array,
         sample_weight: Array | float | None = None,
-        *,
-        mask: Array | None = None,
-        variance: Array | float | None = None,
-        denominator: Array | float | None = None,
+        **others: Any,
     ) -> Terms:
         """Numerator and denominator of the mean, which add up over batches and replicas."""
-        arguments = self._arguments(y_true, y_pred, sample_weight, mask, variance, denominator)
-        return self._terms(arguments, denominator)
+        given = Call.of(y_pred, y_true, weight=sample_weight, **others)
+        return self._terms(self._tensors(given), given.denominator)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """The loss without weights."""
         return self(y_true, y_pred)
 
-    def adapted(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of the core's criterion, of which a kind of loss may change some."""
-        return arguments
+    def adapted(self, call: Call) -> Call:
+        """The call of the core's criterion, of which a kind of loss may change some."""
+        return call
 
-    def _arguments(
-        self, y_true: Any, y_pred: Any, weight: Any, mask: Any, variance: Any, denominator: Any
-    ) -> dict[str, Any]:
-        """The arguments of the core's criterion, as tensors of Keras's backend."""
-        keras_mask = get_keras_mask(y_pred)
+    def _tensors(self, call: Call) -> Call:
+        """The call of the core's criterion, with tensors of Keras's backend."""
+        mask, keras_mask = call.mask, get_keras_mask(call.pred)
         if mask is not None and keras_mask is not None:
             raise ValueError(
                 "mask: expected None with a y_pred that carries a Keras mask, got both"
             )
         mask = keras_mask if mask is None else mask
         dtype = self._cast_to()
+        check_parameters(self.criterion, call.parameters)
         return self.adapted(
-            {
-                "pred": to_tensor(y_pred, "y_pred", dtype),
-                "target": to_tensor(y_true, "y_true", dtype),
-                "weight": to_tensor(weight, "sample_weight", optional=True),
-                "mask": to_tensor(mask, "mask", optional=True),
-                "variance": to_tensor(variance, "variance", optional=True),
-                "denominator": to_tensor(denominator, "denominator", optional=True),
-            }
+            Call(
+                to_tensor(call.pred, "y_pred", dtype),
+                to_tensor(call.target, "y_true", dtype),
+                to_tensor(call.weight, "sample_weight", optional=True),
+                to_tensor(mask, "mask", optional=True),
+                to_tensor(call.denominator, "denominator", optional=True),
+                {name: to_tensor(x, name, optional=True) for name, x in call.parameters.items()},
+            )
         )
 
     def _cast_to(self) -> str | None:
@@ -157,8 +157,8 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
             0 in axes or -len(y_pred.shape) in axes
         )
 
-    def _terms(self, arguments: dict[str, Any], denominator: Any) -> Terms:
-        terms = self.criterion.terms(**arguments)
+    def _terms(self, call: Call, denominator: Any) -> Terms:
+        terms = self.criterion.terms(*call[:2], **call.others)
         if replicas() > 1 and (
             denominator is not None or not isinstance(self.criterion.denominator, str)
         ):
@@ -198,7 +198,7 @@ class LossOperation(keras.Operation):  # type: ignore[misc]
 class Criterion(KerasLoss):
     """An :class:`l2core.Criterion` for ``compile(loss=...)``: fields and meaning are the core's.
 
-    Called ``(y_true, y_pred, sample_weight=None, *, mask=None, variance=None, denominator=None)``
+    Called ``(y_true, y_pred, sample_weight=None, *, mask=None, denominator=None, **parameters)``
     with arrays of equal shapes; it never squeezes. ``sample_weight`` aligns with the leading axes;
     y_pred's Keras mask is honoured. Under ``tf.distribute`` a mean is that over all replicas'
     data, divided by their number, as Keras expects of a loss; a denominator given is theirs all.

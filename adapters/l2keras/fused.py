@@ -7,35 +7,26 @@ would add their terms one by one; there the plain path fuses.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tensorflow as tf
 
 from l2core import Criterion
-from l2core.backend import Array
+from l2core.arrays import Array
+from l2core.backend import Backend
+from l2core.call import Call
 from l2core.fastpath import SQUARES
 
-if TYPE_CHECKING:
-    from l2core.backend import Backend
 
-
-def fused(
-    backend: Backend,
-    criterion: Criterion,
-    pred: Array,
-    target: Array,
-    weight: Any,
-    mask: Any,
-    denominator: Any,
-) -> Array | None:
+def fused(backend: Backend, criterion: Criterion, call: Call) -> Array | None:
     """The value, or None where the plain path serves."""
+    pred, target, weight, *_ = call
     k = SQUARES.get(type(criterion.loss))
     if k is None or not tf.executing_eagerly():
         return None
-    inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
-    if inputs is None or any(
-        x is not None and x.dtype != inputs.real for x in (pred, target, weight)
-    ):
+    inputs = criterion._single_sum(backend, call)
+    tensors: tuple[Any, ...] = (pred, target, weight)
+    if inputs is None or any(x is not None and x.dtype != inputs.real for x in tensors):
         return None
     r = pred - target
     if inputs.weight is not None:

@@ -20,7 +20,8 @@ import keras
 
 import l2core
 from l2core import Loss
-from l2core.backend import Array
+from l2core.arrays import Array
+from l2core.call import Call
 from l2keras.criterion import BACKEND, PACKAGE, Core, KerasLoss
 
 
@@ -47,22 +48,22 @@ class _DropIn(KerasLoss):
         else:
             super().__setattr__(name, value)
 
-    def adapted(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def adapted(self, call: Call) -> Call:
         """Keras's fix-up of shapes, and the denominator that its reduction means."""
-        if arguments["denominator"] is not None:
+        if call.denominator is not None:
             raise TypeError(
                 f"denominator: expected None for {type(self).__name__}, whose reduction says what "
-                f"it divides by, got {type(arguments['denominator']).__name__}"
+                f"it divides by, got {type(call.denominator).__name__}"
             )
-        y_true, y_pred = _same_rank(arguments["target"], arguments["pred"])
+        y_true, y_pred = _same_rank(call.target, call.pred)
         if len(y_pred.shape) == 0:
             raise ValueError("y_pred: expected an array with at least one axis, got shape ()")
         denominator = None
         if self.reduction in (None, "none", "sum"):
             denominator = _size(y_pred, [len(y_pred.shape) - 1])
         elif self.reduction != "mean_with_sample_weight":
-            denominator = _selected(y_pred, arguments["mask"])
-        return {**arguments, "target": y_true, "pred": y_pred, "denominator": denominator}
+            denominator = _selected(y_pred, call.mask)
+        return call._replace(target=y_true, pred=y_pred, denominator=denominator)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """The loss of each sample, as Keras's own losses have it."""

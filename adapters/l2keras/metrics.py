@@ -8,7 +8,7 @@ import keras
 
 import l2core
 from l2core import Terms
-from l2core.backend import Array
+from l2core.arrays import Array
 from l2keras.criterion import BACKEND, PACKAGE, Criterion, KerasLoss
 
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 import tensorflow as tf
 
 from l2core import Loss, fastpath
-from l2core.backend import Array, Namespace, PlainPathOnly
+from l2core.arrays import Array, Namespace
+from l2core.backend import PlainPathOnly
 
 
 class _TensorFlow:

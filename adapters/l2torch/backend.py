@@ -13,7 +13,8 @@ from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import Function, forward_ad
 
 from l2core import LOSSES, Loss, fastpath
-from l2core.backend import Namespace, PlainPathOnly, register
+from l2core.arrays import Namespace
+from l2core.backend import PlainPathOnly, register
 from l2core.dtypes import dtype_name
 
 XP = cast(Namespace, namespace)

@@ -25,8 +25,8 @@ class Criterion(Attributes, nn.Module):
     """An :class:`l2core.Criterion` as a module without parameters or state.
 
     Shape: ``input`` (*), ``target`` (*) of the same shape; the output is a scalar, or (*) under
-    ``reduction="none"``, or without the reduced axes under ``axis``. ``weight``, ``mask`` and
-    ``variance`` align with the leading axes, or have input's rank with axes of length 1.
+    ``reduction="none"``, or without the reduced axes under ``axis``. ``weight``, ``mask`` and the
+    parameters of the loss align with the leading axes, or have input's rank with axes of length 1.
     Fields, dtypes and errors are those of :class:`l2core.Criterion`. Fields and the parameters of
     the loss are attributes; set, they take effect (``loss.reduction = "none"``).
     """
@@ -50,34 +50,23 @@ class Criterion(Attributes, nn.Module):
         *,
         weight: Tensor | float | None = None,
         mask: Tensor | None = None,
-        variance: Tensor | float | None = None,
         denominator: Tensor | float | None = None,
+        **parameters: Tensor | float | None,
     ) -> Tensor:
         """The loss, as :meth:`l2core.Criterion.__call__` says."""
         value: Tensor
-        if weight is None and mask is None and variance is None and denominator is None:
+        if weight is None and mask is None and denominator is None and not parameters:
             # Names of arguments cost a twentieth of a small call.
             value = self.criterion(input, target)
             return value
         value = self.criterion(
-            input, target, weight=weight, mask=mask, variance=variance, denominator=denominator
+            input, target, weight=weight, mask=mask, denominator=denominator, **parameters
         )
         return value
 
-    def terms(
-        self,
-        input: Tensor,
-        target: Tensor,
-        *,
-        weight: Tensor | float | None = None,
-        mask: Tensor | None = None,
-        variance: Tensor | float | None = None,
-        denominator: Tensor | float | None = None,
-    ) -> Terms:
+    def terms(self, input: Tensor, target: Tensor, **others: Any) -> Terms:
         """Numerator and denominator of the mean, as :meth:`l2core.Criterion.terms` says."""
-        return self.criterion.terms(
-            input, target, weight=weight, mask=mask, variance=variance, denominator=denominator
-        )
+        return self.criterion.terms(input, target, **others)
 
     def missing(self, name: str) -> Any:
         """A parameter, buffer or module that a class of the user's has."""

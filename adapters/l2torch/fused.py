@@ -14,7 +14,7 @@ weighted squares of which none is absent.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 
 from l2core import Criterion, Loss, SquaredError
+from l2core.backend import Backend
+from l2core.call import Call
 from l2core.fastpath import SQUARES, blocks, part
+from l2core.prepared import prepared, selected
 from l2torch.backend import derivative
-
-if TYPE_CHECKING:
-    from l2core.backend import Backend
 
 LARGE, LARGE_SELECTED = 500_000, 30_000
 """Elements from which blocks are faster than the plain path, and than what it does to select."""
@@ -71,22 +71,15 @@ def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Ten
     return None
 
 
-def fused(
-    backend: Backend,
-    criterion: Criterion,
-    pred: Tensor,
-    target: Tensor,
-    weight: Tensor | float | None,
-    mask: Tensor | None,
-    denominator: Tensor | float | None,
-) -> Tensor | None:
+def fused(backend: Backend, criterion: Criterion, call: Call) -> Tensor | None:
     """The value, or None where the plain path serves."""
+    pred, target, weight, mask, *_ = call
     if torch.compiler.is_compiling() or not _usual(pred, target):
         return None
     selects, size = weight is not None or mask is not None, pred.numel()
     if size < LARGE and not selects:
         return None
-    inputs = criterion._single_sum(backend, pred, target, weight, mask, denominator)
+    inputs = criterion._single_sum(backend, call)
     if inputs is None:
         return None
     if size < LARGE and type(weight) in _KINDS:
@@ -189,8 +182,8 @@ def _plain(
     and run the hooks on them. In the order in which autograd multiplies on the plain path.
     """
     pred, target, weight, mask = tensors
-    inputs = criterion._prepared(backend, pred, target, weight, mask, None, None)
-    p, t = criterion._selected(inputs)
+    inputs = prepared(criterion, backend, Call(pred, target, weight, mask))
+    p, t, _ = selected(*inputs.elements)
     scale = upstream if inputs.weight is None else upstream * inputs.weight
     grad = scale * derivative(criterion.loss, 0, p - t)
     if inputs.present is not None:

@@ -93,7 +93,7 @@ def fitted(case: Case, subject: Subject, claim: Claim, variance: float = 0.5) ->
         case = case.but(pred=case.pred[:, None], target=case.target[:, None])
         if isinstance(case.weight, np.ndarray) and "sample" not in subject.weights:
             case = case.but(weight=case.weight[:, None])
-    if claim.criterion.loss.takes_variance:
+    if claim.criterion.loss.needs:
         case = case.but(variance=np.full(case.pred.shape, variance, case.real))
     return case
 
@@ -176,7 +176,7 @@ def _cases(
         others["weight"] = draw(_weights(kinds, shape, drawn.real, zeros))
     if _wants(draw, wanted.mask, "mask" in subject.takes):
         others["mask"] = draw(_masks(subject.masks, shape, zeros))
-    if loss.takes_variance:
+    if loss.needs:
         variances = st.lists(st.sampled_from(VARIANCES), min_size=n, max_size=n)
         others["variance"] = np.asarray(draw(variances), drawn.real).reshape(shape)
     if wanted.denominator and _divides(subject, claim) and draw(st.integers(0, 4)) == 4:

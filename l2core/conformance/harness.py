@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from l2core.backend import Array
+from l2core.arrays import Array
 from l2core.criterion import Criterion
 
 GROUP = "l2core.conformance"

@@ -11,7 +11,7 @@ from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from l2core.backend import Array
+from l2core.arrays import Array
 from l2core.conformance.harness import NUMPY, harnesses, installed
 from l2core.criterion import Criterion
 from l2core.losses import (

@@ -34,4 +34,4 @@ def data() -> SimpleNamespace:
 def arguments(loss: Any, data: SimpleNamespace) -> dict[str, Any]:
     """The keyword arguments of a weighted and masked call of this loss."""
     arguments = {"weight": data.weight, "mask": data.mask}
-    return arguments | ({"variance": 1.0 + data.weight} if loss.takes_variance else {})
+    return arguments | ({"variance": 1.0 + data.weight} if loss.needs else {})

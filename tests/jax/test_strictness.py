@@ -69,7 +69,7 @@ def test_nan_checks_meet_no_nan_where_nothing_is_selected(loss, single, reductio
     mask = single["mask"]
     bad = jnp.where(mask, single["pred"], jnp.nan)
     f = l2jax.Criterion(loss, reduction)
-    if reduction == "root_mean" and loss.takes_variance:
+    if reduction == "root_mean" and loss.needs:
         single["variance"] = jnp.full(4, 9.0)  # keeps the mean, whose root is taken, positive
     rest = {k: x for k, x in single.items() if k not in ("pred", "target")}
     with jax.debug_nans(True), jax.debug_infs(True):
@@ -84,7 +84,7 @@ def test_nan_checks_meet_no_nan_in_an_empty_mean(loss, single):
         value, gradient = jax.jit(jax.value_and_grad(f))(
             single["pred"], weight=jnp.zeros_like(single["weight"]), **rest
         )
-        variance = {"variance": jnp.ones((0, 3))} if loss.takes_variance else {}
+        variance = {"variance": jnp.ones((0, 3))} if loss.needs else {}
         nothing = f(jnp.zeros((0, 3)), jnp.zeros((0, 3)), **variance)
     assert value == nothing == 0
     assert not np.any(gradient)
@@ -132,10 +132,10 @@ def test_new_values_are_not_traced_again(single, caplog):
         calls(7)  # an int is traced as the float is
         l2jax.Criterion()(p, t, weight=9.0, denominator=3)  # an equal criterion is the same one
     assert "Criterion" not in caplog.text
-    assert "_call" not in caplog.text
+    assert "_value" not in caplog.text
     with jax.log_compiles():
         f(p[:2], t[:2])
-    assert "_call" in caplog.text  # a new shape is, and the log would have said so
+    assert "_value" in caplog.text  # a new shape is, and the log would have said so
 
 
 @ONE

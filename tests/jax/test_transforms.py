@@ -65,8 +65,8 @@ def test_second_derivative_is_the_curvature(loss, data, arguments):
     def f(pred):
         return l2jax.Criterion(loss, "sum")(pred, data.target, **arguments)
 
-    extra = (arguments["variance"][:, None],) if loss.takes_variance else ()
-    curvature = loss.curvature(data.pred - data.target, l2core.backend.NUMPY.xp, *extra)
+    extra = (arguments["variance"][:, None],) if loss.needs else ()
+    curvature = loss.curvature(data.pred - data.target, l2core.numpy_backend.NUMPY.xp, *extra)
     expected = np.diag((curvature * data.weight[:, None] * data.mask).ravel())
     both = jax.jit(lambda pred: (jax.hessian(f)(pred), jax.jacrev(jax.jacfwd(f))(pred)))
     for hessian in both(data.pred):
@@ -76,8 +76,8 @@ def test_second_derivative_is_the_curvature(loss, data, arguments):
 def test_registered_derivatives_hold_at_kinks_and_far_out(loss):
     # Plain autodiff of rho is wrong at 0 for the quantile and for log-cosh's curvature.
     r = np.array([0.0, 1.0, -1.0, 0.5, -0.5, 1e-9, -300.0])
-    xp = l2core.backend.NUMPY.xp
-    variance = {"variance": 2.0} if loss.takes_variance else {}
+    xp = l2core.numpy_backend.NUMPY.xp
+    variance = {"variance": 2.0} if loss.needs else {}
 
     def f(pred):
         return l2jax.Criterion(loss, "sum")(pred, jnp.zeros(7), **variance)
@@ -89,7 +89,7 @@ def test_registered_derivatives_hold_at_kinks_and_far_out(loss):
 
 def test_gradient_to_target_and_weight(loss, data):
     criterion = l2jax.Criterion(loss)
-    variance = {"variance": 1.5} if loss.takes_variance else {}
+    variance = {"variance": 1.5} if loss.needs else {}
 
     def f(pred, target, weight):
         return criterion(pred, target, weight=weight, **variance)
@@ -104,7 +104,7 @@ def test_gradient_to_target_and_weight(loss, data):
 
 
 def test_vmap_gives_per_example_gradients(loss, data):
-    variance = {"variance": 9.0} if loss.takes_variance else {}
+    variance = {"variance": 9.0} if loss.needs else {}
     f = jax.value_and_grad(partial(l2jax.Criterion(loss, "root_mean"), **variance))
     values, gradients = jax.jit(jax.vmap(f))(data.pred, data.target)
     rows = l2core.Criterion(loss, "root_mean", axis=1)

@@ -13,7 +13,7 @@ for path in sys.argv[1:]:
     model = keras.models.load_model(path)
     loss = model.loss
     y = np.linspace(-2, 2, 6, dtype="float32").reshape(3, 2)
-    arguments = {"variance": 2.0} if loss.criterion.loss.takes_variance else {}
+    arguments = {"variance": 2.0} if loss.criterion.loss.needs else {}
     value = keras.ops.convert_to_numpy(keras.ops.cast(loss(y, 2 * y, **arguments), "float32"))
     found.append(
         {

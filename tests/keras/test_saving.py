@@ -37,7 +37,7 @@ def criteria(all_losses):
 
 def _value(loss):
     y = np.linspace(-2, 2, 6, dtype="float32").reshape(3, 2)
-    arguments = {"variance": 2.0} if loss.criterion.loss.takes_variance else {}
+    arguments = {"variance": 2.0} if loss.criterion.loss.needs else {}
     return keras.ops.convert_to_numpy(keras.ops.cast(loss(y, 2 * y, **arguments), "float32"))
 
 

@@ -44,7 +44,7 @@ def test_gradient_tape_loop(data, trained_by_hand, mode):
 
 def test_every_loss_under_xla_and_open_shapes(loss, data):
     """Values and gradients in eager mode, in a graph with no known length, and under XLA."""
-    variance = {"variance": 1.5} if loss.takes_variance else {}
+    variance = {"variance": 1.5} if loss.needs else {}
     criterion = l2core.Criterion(loss)
 
     def value_and_grad(pred, target, weight):
@@ -68,7 +68,7 @@ def test_every_loss_under_xla_and_open_shapes(loss, data):
 
 def test_second_derivative(loss):
     r = np.array([0.0, 1.0, -1.0, 0.25, 300.0])
-    variance = {"variance": 2.0} if loss.takes_variance else {}
+    variance = {"variance": 2.0} if loss.needs else {}
     p = tf.constant(r)
     with tf.GradientTape() as outer:
         outer.watch(p)
@@ -76,7 +76,7 @@ def test_second_derivative(loss):
             inner.watch(p)
             value = l2core.Criterion(loss, "sum")(p, tf.zeros_like(p), **variance)
         gradient = inner.gradient(value, p)
-    xp = l2core.backend.NUMPY.xp
+    xp = l2core.numpy_backend.NUMPY.xp
     assert_allclose(gradient, loss.psi(r, xp, *variance.values()), rtol=1e-15, atol=1e-15)
     assert_allclose(
         outer.gradient(gradient, p),

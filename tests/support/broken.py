@@ -132,7 +132,7 @@ def spread(x, shape, mistake):
 
 
 def pointwise(loss, r, v, mistake):
-    if not loss.takes_variance:
+    if not loss.needs:
         return loss.rho(r, np), loss.psi(r, np)
     v = v if mistake == "does not clamp the variance" else np.maximum(v, loss.eps)
     rho = (np.log(v) + r**2 / v) / 2

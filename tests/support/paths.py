@@ -6,8 +6,6 @@ from unittest import mock
 
 import numpy as np
 
-from l2core import Criterion
-
 SHAPES = ((40, 31), (3, 500), (1201,))
 """Rows shorter than a block, longer than one, and none: for blocks of 256 elements."""
 ARGUMENTS = ("nothing", "weight", "row weight", "zero weights", "mask", "row mask")
@@ -49,7 +47,7 @@ def one_large_among_small(n):
 @contextmanager
 def no_plain_path():
     """Within it the plain path fails."""
-    with mock.patch.object(Criterion, "_prepared", side_effect=AssertionError("the plain path")):
+    with mock.patch("l2core.criterion.prepared", side_effect=AssertionError("the plain path")):
         yield
 
 

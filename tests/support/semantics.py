@@ -48,7 +48,7 @@ REDUCTIONS = [{"reduction": "none"}, {"reduction": "sum"}, {"reduction": "sum", 
 
 
 def case(loss, options, arguments, pred=PRED, target=TARGET, cotangent=1.5):
-    if loss.takes_variance:
+    if loss.needs:
         # From 1 on, so that log variance is not negative and nothing cancels.
         arguments = {**arguments, "variance": 1.0 + np.arange(pred.size).reshape(pred.shape) / 8}
     scalar = "weight" in arguments and np.ndim(arguments["weight"]) == 0 < pred.ndim
@@ -215,7 +215,7 @@ def losses():
 def perfect():
     """At a perfect fit the gradient is 0, that of the root too."""
     for loss in EVERY_LOSS:
-        if not loss.takes_variance:  # whose loss is not 0 there
+        if not loss.needs:  # whose loss is not 0 there
             for options in ({}, {"reduction": "root_mean"}):
                 yield case(loss, options, {}, TARGET, TARGET)
     yield case(SquaredError(), {"reduction": "root_mean", "axis": 0}, {}, PRED, TARGET * [1, 0, 1])

@@ -18,7 +18,7 @@ def named(losses):
 
 def inputs_of(loss, *tensors):
     """Leaves; and a variance last for a loss that takes one."""
-    if loss.takes_variance:
+    if loss.needs:
         tensors += (torch.linspace(0.3, 1.9, 8, dtype=torch.float64).reshape(2, 4),)
     return tuple(x.clone().requires_grad_() for x in tensors)
 
@@ -61,14 +61,14 @@ def test_gradient_is_psi_and_curvature_at_the_kinks_too(loss):
     """Not what autodiff makes of rho: at 0 that is often another subgradient."""
     at = [-1.0, -0.7, -0.0, 0.0, 1e-30, 0.7, 1.0, 40.0, -1e5]
     input = torch.tensor(at, dtype=torch.float64, requires_grad=True)
-    extra = {"variance": 0.5} if loss.takes_variance else {}
+    extra = {"variance": 0.5} if loss.needs else {}
     value = l2torch.Criterion(loss, "sum")(input, torch.zeros(len(at)), **extra)
     (first,) = grad(value, input, create_graph=True)
     (second,) = grad(first.sum(), input)
     r, xp = input.detach(), l2torch.backend.XP
-    variance = (torch.tensor(0.5, dtype=r.dtype),) if loss.takes_variance else ()
+    variance = (torch.tensor(0.5, dtype=r.dtype),) if loss.needs else ()
     # The plain expression of the variance may round once more than psi: ½ · 2r / v against r / v.
-    ulps = 4 * torch.finfo(r.dtype).eps if loss.takes_variance else 0
+    ulps = 4 * torch.finfo(r.dtype).eps if loss.needs else 0
     torch.testing.assert_close(first.detach(), loss.psi(r, xp, *variance), rtol=ulps, atol=0)
     torch.testing.assert_close(second, loss.curvature(r, xp, *variance), rtol=ulps, atol=0)
 
@@ -136,7 +136,7 @@ def test_a_change_in_place_raises_or_does_no_harm(loss, n, changed):
         made["weight"] = torch.rand(n, generator=generator) + 0.5
         leaf = made["input"].requires_grad_()
         made["input"] = leaf.clone()
-        extra = {"variance": 0.5} if loss.takes_variance else {}
+        extra = {"variance": 0.5} if loss.needs else {}
         value = l2torch.Criterion(loss)(**made, **extra)
         if change:
             made[changed].add_(1.0)
@@ -172,7 +172,7 @@ def test_anomaly_mode_finds_nothing_where_the_absent_are_nan(loss, pair, mask):
     extra = {"variance": torch.full((2, 4), torch.nan).masked_fill(mask, 0.5)}
     with torch.autograd.detect_anomaly():
         value = l2torch.Criterion(loss, "root_mean")(
-            input, target, mask=mask, **(extra if loss.takes_variance else {})
+            input, target, mask=mask, **(extra if loss.needs else {})
         )
         value.backward()
     assert torch.equal(input.grad == 0, ~mask)

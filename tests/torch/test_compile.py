@@ -32,7 +32,7 @@ def functions_of(losses, reduction="mean"):
     """{name: f(input, target, **rest)}, the variance ½ for a loss that takes one."""
     functions = {}
     for loss in losses:
-        extra = {"variance": 0.5} if loss.takes_variance else {}
+        extra = {"variance": 0.5} if loss.needs else {}
         criterion = l2torch.Criterion(loss, reduction)
         functions[repr(loss)] = lambda p, t, c=criterion, e=extra, **rest: c(p, t, **e, **rest)
     return functions
@@ -155,7 +155,7 @@ def test_another_parameter_is_compiled_once_more(name, pair):
     """Not oftener than PyTorch's: it, too, finds the symbol in use and makes it a number again."""
     kind = LOSSES[name]
     *_, field = (k for k, v in vars(kind()).items() if isinstance(v, float))
-    extra = {"variance": torch.ones(2, 4)} if kind.takes_variance else {}
+    extra = {"variance": torch.ones(2, 4)} if kind.needs else {}
     counter = CompileCounterWithBackend("aot_eager")
     f = compiled(lambda c, p, t: c(p, t, **extra), counter)
     values = (0.5, 0.25, 0.75)
@@ -200,7 +200,7 @@ def test_a_loss_of_the_users_own_compiles(pair):
         del LOSSES["Quartic"]
 
 
-WITHOUT_VARIANCE = [loss for loss in DEFAULT_LOSSES if not loss.takes_variance]
+WITHOUT_VARIANCE = [loss for loss in DEFAULT_LOSSES if not loss.needs]
 
 
 class Model(nn.Module):

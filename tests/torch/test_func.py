@@ -15,7 +15,7 @@ every_loss = pytest.mark.parametrize("loss", DEFAULT_LOSSES, ids=repr)
 def value(loss, **fields):
     """f(input, target, weight, mask): the mean, at variance ½ for a loss that takes one."""
     criterion = l2torch.Criterion(loss, **fields)
-    extra = {"variance": 0.5} if loss.takes_variance else {}
+    extra = {"variance": 0.5} if loss.needs else {}
     return lambda p, t, w=None, m=None: criterion(p, t, weight=w, mask=m, **extra)
 
 
@@ -100,7 +100,7 @@ def test_second_derivatives_are_the_curvature(loss, second, pair, weight, mask):
     target[0, 0] = input[0, 0]
     f = value(loss, denominator=1.0)
     matrix = second(lambda p: f(p, target, weight, mask))(input).reshape(8, 8)
-    variance = (torch.tensor(0.5),) if loss.takes_variance else ()
+    variance = (torch.tensor(0.5),) if loss.needs else ()
     curvature = loss.curvature(input - target, l2torch.backend.XP, *variance)
     expected = torch.where(mask, weight[:, None] * curvature, 0.0).flatten().diag()
     # Two products more or fewer: 2 ULP.

@@ -33,7 +33,7 @@ every_module = pytest.mark.parametrize("module", MODULES, ids=repr)
 def value(module):
     x = torch.tensor([[0.5, -2.0], [1.5, 3.0]])
     variance = (0.5,) if isinstance(module, l2torch.GaussianNLLLoss) else ()
-    named = {"variance": 0.5} if module.criterion.loss.takes_variance and not variance else {}
+    named = {"variance": 0.5} if module.criterion.loss.needs and not variance else {}
     return module(x, torch.zeros(2, 2), *variance, **named)
 
 

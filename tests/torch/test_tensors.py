@@ -15,7 +15,7 @@ every_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
 
 
 def extra(loss):
-    return {"variance": 0.5} if loss.takes_variance else {}
+    return {"variance": 0.5} if loss.needs else {}
 
 
 def value_and_gradient(criterion, input, target, **rest):
@@ -57,7 +57,7 @@ def test_nothing_waits_for_the_device_or_leaves_it(loss, reduction):
     mask = torch.ones(3, 4, dtype=torch.bool, device="meta")
     total = torch.rand((), **made)
     variance = torch.rand(3, 4, **made)
-    variances = [{"variance": 0.5}, {"variance": variance}] if loss.takes_variance else [{}]
+    variances = [{"variance": 0.5}, {"variance": variance}] if loss.needs else [{}]
     ways = [({}, {})]
     if reduction in ("mean", "root_mean"):
         ways += [
@@ -79,7 +79,7 @@ def test_nothing_waits_for_the_device_or_leaves_it(loss, reduction):
     assert input.grad.shape == target.grad.shape == (3, 4)
     assert weight.grad.shape == (3,)
     assert len(ways) == 1 or total.grad.shape == ()
-    assert not loss.takes_variance or variance.grad.shape == (3, 4)
+    assert not loss.needs or variance.grad.shape == (3, 4)
     assert devices.seen
     assert all(d <= {"meta"} for d in devices.seen.values()), devices.seen
 

@@ -69,7 +69,7 @@ def long_arrays(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Ca
 def _long(subject: Subject, claim: Claim, harness: Harness) -> bool:
     c = claim.criterion
     default = c.denominator == "weight" and c.axis is None and c.nan_targets == "propagate"
-    simple = default and c.empty == "nan" and not c.loss.takes_variance
+    simple = default and c.empty == "nan" and not c.loss.needs
     return simple and 1 in subject.ndims and c.reduction in ("mean", "sum")
 
 
@@ -107,7 +107,7 @@ def half_cases(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Cas
         and bool({*HALVES} & {*h.dtypes})
         and 1 in s.ndims
         and c.criterion.axis is None
-        and not c.criterion.loss.takes_variance
+        and not c.criterion.loss.needs
         and c.criterion.reduction == "mean"
     ),
     situations=half_cases,

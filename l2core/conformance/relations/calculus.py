@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from l2core import reference
-from l2core.backend import Array
+from l2core.arrays import Array
 from l2core.conformance.bounds import (
     CURVATURE_ROUNDINGS,
     as_floats,

@@ -208,7 +208,7 @@ def _big(subject: Subject, claim: Claim) -> Sequence[Case]:
     found = Case(
         pred, np.zeros_like(pred), dtype=dtype, code=f"np.resize([0.1, -2.5, 3.7, 0.4, -0.9], {n})"
     )
-    if claim.criterion.loss.takes_variance:
+    if claim.criterion.loss.needs:
         found = found.but(variance=np.ones_like(pred))
     return [found] if 1 in subject.ndims else []
 

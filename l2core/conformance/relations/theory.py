@@ -24,9 +24,7 @@ from l2core.conformance.trial import Trial, fail
 theory = partial(check, "theory")
 
 
-@theory(
-    concerns=lambda s, c, h: not c.criterion.loss.takes_variance, inputs=Inputs(values="finite")
-)
+@theory(concerns=lambda s, c, h: not c.criterion.loss.needs, inputs=Inputs(values="finite"))
 def non_negative(trial: Trial, case: Case) -> None:
     """No loss is negative."""
     seen = trial.value(case)
@@ -35,7 +33,7 @@ def non_negative(trial: Trial, case: Case) -> None:
 
 
 @theory(
-    concerns=lambda s, c, h: not c.criterion.loss.takes_variance,
+    concerns=lambda s, c, h: not c.criterion.loss.needs,
     inputs=Inputs(values="finite", weight="never", mask="never", denominator=False),
 )
 def zero_at_a_fit(trial: Trial, case: Case) -> None:
@@ -155,7 +153,7 @@ def _many(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
         and plain(s, c, h)
         and c.criterion.reduction in ("mean", "root_mean")
         and 1 in s.ndims
-        and not c.criterion.loss.takes_variance
+        and not c.criterion.loss.needs
     ),
     situations=_many,
 )
