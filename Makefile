@@ -46,11 +46,12 @@ test-keras-on-%:
 	export KERAS_BACKEND=$*; $(PYTEST) $(CURDIR)/tests/keras $(CURDIR)/tests/*.py \
 		-k 'keras and not imports and not readme'
 
-lint: $(READY)  ## Ruff, mypy, pyright.
+lint: $(READY)  ## Ruff, mypy, pyright, import-linter.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-cache
 
 format: $(READY)  ## Format and fix what can be fixed.
 	$(BIN)/ruff check --fix .

@@ -8,19 +8,31 @@ the Python floats that they are, and follow the rules of IEEE 754.
 
 from __future__ import annotations
 
-import decimal
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 
-Exact: TypeAlias = Fraction | float
-"""A rational number, or one of the floats inf, -inf and nan; never a finite float."""
+from l2core.exact import (
+    Exact,
+    ExactArray,
+    exact,
+    is_nan,
+    log_cosh,
+    logarithm,
+    minus,
+    over,
+    pi,
+    plus,
+    root,
+    sech_squared,
+    size,
+    tanh,
+    times,
+)
 
 Residual: TypeAlias = Exact | tuple[Exact, Exact]
 """A real residual, or real and imaginary part of a complex one."""
@@ -28,198 +40,7 @@ Residual: TypeAlias = Exact | tuple[Exact, Exact]
 Parameters: TypeAlias = Mapping[str, Any]
 """The fields of a loss by name, all of them."""
 
-ExactArray: TypeAlias = np.ndarray[Any, np.dtype[np.object_]]
-"""An array of Exact; of shape () for a scalar, whose number is ``x.item()``."""
-
 NumpyArray: TypeAlias = np.ndarray[Any, Any]
-
-DIGITS = 60
-FORMATS = {
-    "float16": (11, 15),
-    "bfloat16": (8, 127),
-    "float32": (24, 127),
-    "float64": (53, 1023),
-}
-"""Of each float format: the bits of its significand, and its largest exponent."""
-
-
-def exact(x: complex) -> Exact:
-    """A real number without rounding."""
-    if isinstance(x, complex):
-        raise TypeError(f"x: expected a real number, got {x!r}")
-    return x if isinstance(x, float) and not math.isfinite(x) else Fraction(x)
-
-
-# --- float formats ------------------------------------------------------------------------------
-
-
-def _quantum(size: Fraction, dtype: str) -> Fraction:
-    """The distance of neighbours in the binade of size > 0, as if exponents had no upper end."""
-    bits, top = FORMATS[dtype]
-    exponent = size.numerator.bit_length() - size.denominator.bit_length()
-    if size < Fraction(2) ** exponent:
-        exponent -= 1
-    return Fraction(2) ** (max(exponent, 1 - top) - (bits - 1))
-
-
-def rounded(x: Exact, dtype: str) -> float:
-    """x in this format: to nearest, ties to even, with subnormals, overflowing to inf."""
-    if not isinstance(x, Fraction):
-        return x
-    if x == 0:
-        return 0.0
-    quantum = _quantum(abs(x), dtype)
-    size = round(abs(x) / quantum) * quantum  # round() of a Fraction: ties to even
-    _, top = FORMATS[dtype]
-    found = math.inf if size >= 2 ** (top + 1) else float(size)
-    return -found if x < 0 else found
-
-
-def ulp(x: Exact, dtype: str) -> Fraction:
-    """The distance of the neighbours around x in this format: at 0 and below, of subnormals."""
-    bits, top = FORMATS[dtype]
-    if not isinstance(x, Fraction):
-        raise TypeError(f"x: expected a finite number, got {x!r}")
-    if x == 0:
-        return Fraction(2) ** (1 - top - (bits - 1))
-    return min(_quantum(abs(x), dtype), Fraction(2) ** (top - (bits - 1)))
-
-
-def ulps(observed: float, expected: Exact, dtype: str) -> float:
-    """How far ``observed`` is from ``expected``, in units of the last place of the latter.
-
-    0 for NaN against NaN, for the same infinity, and for an infinity to which ``expected`` rounds;
-    inf for any other encounter with NaN or an infinity.
-    """
-    nearest = rounded(expected, dtype)
-    seen = exact(observed)
-    if isinstance(seen, Fraction) and isinstance(expected, Fraction):
-        distance = abs(seen - expected) / ulp(expected, dtype)
-        return float(distance) if distance < 2**1000 else math.inf
-    same = seen == nearest or (math.isnan(seen) and math.isnan(nearest))
-    return 0.0 if same else math.inf
-
-
-# --- numbers that may be infinite ---------------------------------------------------------------
-
-
-def _is_nan(x: Exact) -> bool:
-    return isinstance(x, float) and math.isnan(x)
-
-
-def _stand_in(x: Exact) -> float:
-    """A float that meets infinities and NaN as x does."""
-    return x if isinstance(x, float) else float((x > 0) - (x < 0))
-
-
-def _plus(a: Exact, b: Exact) -> Exact:
-    if isinstance(a, Fraction) and isinstance(b, Fraction):
-        return a + b
-    return _stand_in(a) + _stand_in(b)
-
-
-def _minus(a: Exact, b: Exact) -> Exact:
-    return _plus(a, -b)
-
-
-def _times(a: Exact, b: Exact) -> Exact:
-    if isinstance(a, Fraction) and isinstance(b, Fraction):
-        return a * b
-    return _stand_in(a) * _stand_in(b)
-
-
-def _over(a: Exact, b: Exact) -> Exact:
-    if isinstance(b, Fraction) and b == 0:
-        return _stand_in(a) * math.inf  # 0 * inf is NaN
-    if isinstance(b, float):
-        return math.nan if isinstance(a, float) or _is_nan(b) else Fraction(0)
-    return _times(a, 1 / b)
-
-
-# --- roots, logarithms and exponentials ---------------------------------------------------------
-
-
-def _high_precision(digits: int) -> decimal.Context:
-    return decimal.Context(prec=digits, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
-
-
-def _decimal(x: Fraction) -> Decimal:
-    return Decimal(x.numerator) / Decimal(x.denominator)
-
-
-def _root(x: Exact) -> Exact:
-    """The square root of x >= 0; exact where it is rational."""
-    if isinstance(x, float):
-        return x if x > 0 else math.nan
-    square = x.numerator * x.denominator
-    shift = max(0, 4 * DIGITS - square.bit_length() // 2)
-    return Fraction(math.isqrt(square << (2 * shift)), x.denominator << shift)
-
-
-def _size(x: Exact) -> Exact:
-    return -x if x < 0 else x
-
-
-def _logarithm(x: Fraction) -> Fraction:
-    with decimal.localcontext(_high_precision(DIGITS + 30)):
-        return Fraction(_decimal(x).ln())
-
-
-@cache
-def _pi() -> Fraction:
-    """Machin's formula, pi = 16 arctan(1/5) - 4 arctan(1/239), in integers."""
-    one = 10 ** (DIGITS + 10)
-
-    def arctan_of_inverse(n: int) -> int:
-        total, power, k = 0, one // n, 0
-        while power:
-            total += (-1) ** k * (power // (2 * k + 1))
-            power, k = power // (n * n), k + 1
-        return total
-
-    return Fraction(16 * arctan_of_inverse(5) - 4 * arctan_of_inverse(239), one)
-
-
-FAR = 1000
-"""From here on exp(-2|r|) < 10**-868: nothing, beside |r|, at this precision."""
-
-
-NEAR = Fraction(1, 2**40)
-"""Up to here the Taylor series leaves out less than 10**-70 relative after three terms."""
-
-
-def _exponentials(r: Fraction) -> tuple[Decimal, Decimal]:
-    up = _decimal(r).exp()
-    return up, 1 / up
-
-
-def _log_cosh(r: Fraction) -> Fraction:
-    if abs(r) > FAR:
-        return abs(r) - _logarithm(Fraction(2))
-    if abs(r) < NEAR:
-        return r**2 / 2 - r**4 / 12 + r**6 / 45
-    with decimal.localcontext(_high_precision(DIGITS + 25)):  # 1 + r² - 1 loses 25 of them at NEAR
-        up, down = _exponentials(r)
-        return Fraction(((up + down) / 2).ln())
-
-
-def _tanh(r: Fraction) -> Fraction:
-    if abs(r) > FAR:
-        return Fraction(1 if r > 0 else -1)
-    if abs(r) < NEAR:
-        return r - r**3 / 3 + 2 * r**5 / 15
-    with decimal.localcontext(_high_precision(DIGITS + 25)):
-        up, down = _exponentials(r)
-        return Fraction((up - down) / (up + down))
-
-
-def _sech_squared(r: Fraction) -> Fraction:
-    if abs(r) > FAR:
-        return Fraction(0)
-    with decimal.localcontext(_high_precision(DIGITS)):
-        up, down = _exponentials(r)
-        return Fraction((2 / (up + down)) ** 2)
-
 
 # --- the losses, element by element -------------------------------------------------------------
 
@@ -231,7 +52,7 @@ def rho(name: str, parameters: Parameters, r: Residual, variance: Exact = UNIT) 
     """The loss of one residual."""
     if isinstance(r, tuple):
         return _rho_complex(name, *r)
-    if _is_nan(r):
+    if is_nan(r):
         return math.nan
     if name == "GaussianNLL":
         return _gaussian(parameters, r, variance)
@@ -253,7 +74,7 @@ def rho(name: str, parameters: Parameters, r: Residual, variance: Exact = UNIT) 
             beta = Fraction(parameters["beta"])
             return abs(r) - beta / 2 if abs(r) >= beta else r**2 / (2 * beta)
         case "LogCosh":
-            return _log_cosh(Fraction(r))
+            return log_cosh(Fraction(r))
         case "Quantile":
             return max((1 - Fraction(parameters["q"])) * r, -Fraction(parameters["q"]) * r)
         case "Expectile":
@@ -263,37 +84,37 @@ def rho(name: str, parameters: Parameters, r: Residual, variance: Exact = UNIT) 
 
 def psi(name: str, parameters: Parameters, r: Exact, variance: Exact = UNIT) -> Exact:
     """The derivative of rho; 0 at r = 0 where it has none."""
-    if _is_nan(r):
+    if is_nan(r):
         return math.nan
     sign = Fraction((r > 0) - (r < 0))
     match name:
         case "SquaredError":
-            return _times(Fraction(2), r)
+            return times(Fraction(2), r)
         case "HalfSquaredError":
             return r
         case "AbsoluteError":
             return sign
         case "Huber":
             delta = exact(parameters["delta"])
-            return r if _size(r) <= delta else _times(sign, delta)
+            return r if size(r) <= delta else times(sign, delta)
         case "SmoothL1":
             beta = Fraction(parameters["beta"])
-            return sign if _size(r) >= beta else _over(r, beta)
+            return sign if size(r) >= beta else over(r, beta)
         case "LogCosh":
-            return _tanh(r) if isinstance(r, Fraction) else sign
+            return tanh(r) if isinstance(r, Fraction) else sign
         case "Quantile":
             q = Fraction(parameters["q"])
             return (1 - q if r > 0 else -q) if r != 0 else Fraction(0)
         case "Expectile":
-            return _times(2 * _asymmetry(parameters["tau"], r), r)
+            return times(2 * _asymmetry(parameters["tau"], r), r)
         case "GaussianNLL":
-            return _over(r, _clamped(parameters, variance))
+            return over(r, _clamped(parameters, variance))
     raise _unknown(name)
 
 
 def curvature(name: str, parameters: Parameters, r: Exact, variance: Exact = UNIT) -> Exact:
     """The derivative of psi; at a jump of psi the value on the side of r = 0, at 0 on the left."""
-    if _is_nan(r):
+    if is_nan(r):
         return math.nan
     match name:
         case "SquaredError":
@@ -303,16 +124,16 @@ def curvature(name: str, parameters: Parameters, r: Exact, variance: Exact = UNI
         case "AbsoluteError" | "Quantile":
             return Fraction(0)
         case "Huber":
-            return Fraction(1 if _size(r) <= exact(parameters["delta"]) else 0)
+            return Fraction(1 if size(r) <= exact(parameters["delta"]) else 0)
         case "SmoothL1":
             beta = Fraction(parameters["beta"])
-            return 1 / beta if beta > 0 and _size(r) <= beta else Fraction(0)
+            return 1 / beta if beta > 0 and size(r) <= beta else Fraction(0)
         case "LogCosh":
-            return _sech_squared(r) if isinstance(r, Fraction) else Fraction(0)
+            return sech_squared(r) if isinstance(r, Fraction) else Fraction(0)
         case "Expectile":
             return 2 * _asymmetry(parameters["tau"], r)
         case "GaussianNLL":
-            return _over(Fraction(1), _clamped(parameters, variance))
+            return over(Fraction(1), _clamped(parameters, variance))
     raise _unknown(name)
 
 
@@ -321,7 +142,7 @@ def _asymmetry(tau: float, r: Exact) -> Fraction:
 
 
 def _clamped(parameters: Parameters, variance: Exact) -> Exact:
-    if _is_nan(variance):
+    if is_nan(variance):
         return variance
     return max(variance, Fraction(parameters["eps"]))
 
@@ -329,26 +150,26 @@ def _clamped(parameters: Parameters, variance: Exact) -> Exact:
 def _gaussian(parameters: Parameters, r: Exact, variance: Exact) -> Exact:
     v = _clamped(parameters, variance)
     if isinstance(v, float):
-        return math.nan if _is_nan(v) or isinstance(r, float) else math.inf
+        return math.nan if is_nan(v) or isinstance(r, float) else math.inf
     if isinstance(r, float):
         return math.inf
     if v == 0:
         return math.nan  # -inf + inf, or -inf + 0/0
-    total = _logarithm(Fraction(v)) + r**2 / v
+    total = logarithm(Fraction(v)) + r**2 / v
     if parameters["full"]:
-        total += _logarithm(2 * _pi())
+        total += logarithm(2 * pi())
     return total / 2
 
 
 def _rho_complex(name: str, real: Exact, imag: Exact) -> Exact:
-    square = _plus(_times(real, real), _times(imag, imag))
+    square = plus(times(real, real), times(imag, imag))
     match name:
         case "SquaredError":
             return square
         case "HalfSquaredError":
-            return _over(square, Fraction(2))
+            return over(square, Fraction(2))
         case "AbsoluteError":
-            return _root(square)
+            return root(square)
     raise ValueError(f"name: expected a loss with a complex meaning, got {name!r}")
 
 
@@ -356,14 +177,14 @@ def psi_complex(name: str, real: Exact, imag: Exact) -> tuple[Exact, Exact]:
     """The derivatives of rho by the real and by the imaginary part of the residual."""
     match name:
         case "SquaredError":
-            return _times(Fraction(2), real), _times(Fraction(2), imag)
+            return times(Fraction(2), real), times(Fraction(2), imag)
         case "HalfSquaredError":
             return real, imag
         case "AbsoluteError":
             size = _rho_complex(name, real, imag)
             if size == 0:
                 return Fraction(0), Fraction(0)
-            return _over(real, size), _over(imag, size)
+            return over(real, size), over(imag, size)
     raise ValueError(f"name: expected a loss with a complex meaning, got {name!r}")
 
 
@@ -408,17 +229,17 @@ def value(
     if reduction == "none":
         found = _filled(pred.shape)
         for e in elements:
-            found[e.index] = _times(e.weight, rho(name, parameters, e.residual, e.variance))
+            found[e.index] = times(e.weight, rho(name, parameters, e.residual, e.variance))
         return found
     total = _filled(_kept(pred.shape, axis))
     for e in elements:
-        loss = _times(e.weight, rho(name, parameters, e.residual, e.variance))
-        total[e.cell] = _plus(total[e.cell], loss)
+        loss = times(e.weight, rho(name, parameters, e.residual, e.variance))
+        total[e.cell] = plus(total[e.cell], loss)
     if reduction == "sum":
         return total
     divisor = _divisor(total, elements, denominator, pred.shape, empty)
-    mean = _each(_over, total, divisor)
-    return mean if reduction == "mean" else _each(_root, mean)
+    mean = _each(over, total, divisor)
+    return mean if reduction == "mean" else _each(root, mean)
 
 
 def gradient(
@@ -450,29 +271,29 @@ def gradient(
     if reduction in ("mean", "root_mean"):
         total = _filled(shape)
         for e in elements:
-            loss = _times(e.weight, rho(name, parameters, e.residual, e.variance))
-            total[e.cell] = _plus(total[e.cell], loss)
+            loss = times(e.weight, rho(name, parameters, e.residual, e.variance))
+            total[e.cell] = plus(total[e.cell], loss)
         divisor = _divisor(total, elements, denominator, pred.shape, empty)
-        scale = _each(_over, scale, divisor)
+        scale = _each(over, scale, divisor)
         if reduction == "root_mean":
-            roots = _each(_root, _each(_over, total, divisor))
+            roots = _each(root, _each(over, total, divisor))
             scale = _each(_slope_of_root, scale, roots)
     found = _filled(pred.shape)
     if np.iscomplexobj(pred):
         for index in np.ndindex(pred.shape):
             found[index] = (Fraction(0), Fraction(0))
     for e in elements:
-        factor = _times(scale[e.index if reduction == "none" else e.cell], e.weight)
+        factor = times(scale[e.index if reduction == "none" else e.cell], e.weight)
         if isinstance(e.residual, tuple):
-            real, imag = (_times(factor, d) for d in psi_complex(name, *e.residual))
+            real, imag = (times(factor, d) for d in psi_complex(name, *e.residual))
             found[e.index] = (real, imag) if np.iscomplexobj(pred) else real
         else:
-            found[e.index] = _times(factor, psi(name, parameters, e.residual, e.variance))
+            found[e.index] = times(factor, psi(name, parameters, e.residual, e.variance))
     return found
 
 
 def _slope_of_root(scale: Exact, root: Exact) -> Exact:
-    return Fraction(0) if root == 0 else _over(scale, _times(Fraction(2), root))
+    return Fraction(0) if root == 0 else over(scale, times(Fraction(2), root))
 
 
 def _elements(
@@ -519,10 +340,10 @@ def _present(
 def _residual(p: complex, t: complex) -> Residual:
     if isinstance(p, complex) or isinstance(t, complex):
         return (
-            _minus(exact(p.real), exact(t.real)),
-            _minus(exact(p.imag), exact(t.imag)),
+            minus(exact(p.real), exact(t.real)),
+            minus(exact(p.imag), exact(t.imag)),
         )
-    return _minus(exact(p), exact(t))
+    return minus(exact(p), exact(t))
 
 
 def _aligned(x: NumpyArray | float, index: Index, shape: Index) -> Any:
@@ -563,7 +384,7 @@ def _divisor(
     if isinstance(denominator, str) and denominator in ("weight", "count"):
         for e in elements:
             more = e.weight if denominator == "weight" else Fraction(1)
-            found[e.cell] = _plus(found[e.cell], more)
+            found[e.cell] = plus(found[e.cell], more)
     else:
         named = {"batch": shape[:1], "size": [math.prod(shape) // max(1, found.size)]}
         if isinstance(denominator, str):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from l2core import Criterion, HalfSquaredError, SquaredError, reference
+from l2core.exact import exact, ulps
 from subjects import float_dtypes, harnesses
 
 SIZES = [1, 2, 7, 1001, 10_007, 100_000]
@@ -53,7 +54,7 @@ def test_gradients_have_the_same_bits_and_values_are_close(harness, mode):
         value, gradient = harness.value_and_grad(Criterion(), pred, target, mode=mode)
         assert harness.numpy(gradient).tobytes() == longhand(n, dtype).tobytes(), n
         if n <= EXACT:
-            off = reference.ulps(harness.numpy(value).item(), exact_value(n, dtype), dtype)
+            off = ulps(harness.numpy(value).item(), exact_value(n, dtype), dtype)
             assert off <= height(n) + 5, n
 
 
@@ -62,7 +63,7 @@ def test_gradients_have_the_same_bits_compiled(harness, mode):
     pred, target = (harness.array(x, "float32") for x in data(1001, "float32"))
     value, gradient = harness.value_and_grad(Criterion(), pred, target, mode=mode)
     assert harness.numpy(gradient).tobytes() == longhand(1001, "float32").tobytes()
-    off = reference.ulps(harness.numpy(value).item(), exact_value(1001, "float32"), "float32")
+    off = ulps(harness.numpy(value).item(), exact_value(1001, "float32"), "float32")
     assert off <= height(1001) + 5
 
 
@@ -95,7 +96,7 @@ def test_gradients_are_nearly_correctly_rounded():
     pred, target = data(1001, "float32")
     exact = reference.gradient("SquaredError", {}, pred, target)
     _, gradient = Criterion().value_and_grad(pred, target)
-    off = [reference.ulps(g.item(), e, "float32") for g, e in zip(gradient, exact, strict=True)]
+    off = [ulps(g.item(), e, "float32") for g, e in zip(gradient, exact, strict=True)]
     assert max(off) <= 3
 
 
@@ -108,6 +109,6 @@ def test_sums_along_any_axis_are_pairwise(harness, axis):
     pred = np.full(shape, 0.1, np.float32)
     face = harness.face(Criterion(axis=axis))
     value = harness.numpy(face(harness.array(pred), harness.array(0 * pred)))
-    exact = reference.exact(np.float32(0.1).item()) ** 2
+    square = exact(np.float32(0.1).item()) ** 2
     for seen in np.ravel(value).tolist():
-        assert reference.ulps(seen, exact, "float32") <= height(200_000) + 5
+        assert ulps(seen, square, "float32") <= height(200_000) + 5

@@ -23,6 +23,7 @@ from l2core import (
     reference,
 )
 from l2core.backend import backend_of
+from l2core.exact import exact, ulps
 from subjects import DEFAULT_LOSSES, EVERY_LOSS, ONE_OF_EACH, float_dtypes
 
 ULPS = 8
@@ -48,19 +49,19 @@ VARIANCE = 1.5  # from 1 on nothing cancels in a log-likelihood
 
 
 @cache
-def exact(f, loss, dtype):
+def expected_of(f, loss, dtype):
     name, parameters = type(loss).__name__, asdict(loss)
-    more = [reference.exact(VARIANCE)] if loss.needs else []
-    return [f(name, parameters, reference.exact(r.item()), *more) for r in points(dtype)]
+    more = [exact(VARIANCE)] if loss.needs else []
+    return [f(name, parameters, exact(r.item()), *more) for r in points(dtype)]
 
 
 def assert_within(observed, expected, dtype, flushes):
     """At most ULPS away. A framework that flushes subnormals may lose what is near them."""
-    lost = reference.exact(float(np.finfo(dtype).tiny)) * 8 if flushes else 0
+    lost = exact(float(np.finfo(dtype).tiny)) * 8 if flushes else 0
     for r, seen, wanted in zip(points(dtype), observed.tolist(), expected, strict=True):
         if seen == 0 and not isinstance(wanted, float) and abs(wanted) <= lost:
             continue
-        assert reference.ulps(seen, wanted, dtype) <= ULPS, (r, seen, float(wanted))
+        assert ulps(seen, wanted, dtype) <= ULPS, (r, seen, float(wanted))
 
 
 def arguments(harness, loss, dtype):
@@ -75,7 +76,7 @@ def test_rho_and_psi(harness, loss):
         pred, target, more = arguments(harness, loss, dtype)
         with np.errstate(over="ignore"):
             value, gradient = harness.value_and_grad(Criterion(loss, "none"), pred, target, **more)
-        rho, psi = exact(reference.rho, loss, dtype), exact(reference.psi, loss, dtype)
+        rho, psi = expected_of(reference.rho, loss, dtype), expected_of(reference.psi, loss, dtype)
         assert_within(harness.numpy(value), rho, dtype, harness.flushes)
         assert_within(harness.numpy(gradient), psi, dtype, harness.flushes)
 
@@ -91,7 +92,7 @@ def test_curvature(harness, loss):
         else:
             v = [harness.array(VARIANCE, dtype)] if loss.needs else []
             found = loss.curvature(pred, backend_of(pred, "pred").xp, *v)
-        expected = exact(reference.curvature, loss, dtype)
+        expected = expected_of(reference.curvature, loss, dtype)
         assert_within(harness.numpy(found), expected, dtype, harness.flushes)
 
 
@@ -101,7 +102,10 @@ def test_log_cosh_compiled(harness, mode):
         pred, target, _ = arguments(harness, LogCosh(), dtype)
         criterion = Criterion(LogCosh(), "none")
         value, gradient = harness.value_and_grad(criterion, pred, target, mode=mode)
-        rho, psi = exact(reference.rho, LogCosh(), dtype), exact(reference.psi, LogCosh(), dtype)
+        rho, psi = (
+            expected_of(reference.rho, LogCosh(), dtype),
+            expected_of(reference.psi, LogCosh(), dtype),
+        )
         assert_within(harness.numpy(value), rho, dtype, harness.flushes)
         assert_within(harness.numpy(gradient), psi, dtype, harness.flushes)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2core import LOSSES, reference
+from l2core.exact import FORMATS, exact, rounded, ulp, ulps
 from subjects import EVERY_LOSS
 
 by_loss = pytest.mark.parametrize("loss", EVERY_LOSS, ids=repr)
@@ -143,12 +144,12 @@ NUMPY_TYPES = {
     "float32": np.float32,
     "float64": np.float64,
 }
-by_format = pytest.mark.parametrize("dtype", reference.FORMATS)
+by_format = pytest.mark.parametrize("dtype", FORMATS)
 
 
 @by_format
 def test_formats_are_those_of_numpy(dtype):
-    info, (bits, top) = ml_dtypes.finfo(NUMPY_TYPES[dtype]), reference.FORMATS[dtype]
+    info, (bits, top) = ml_dtypes.finfo(NUMPY_TYPES[dtype]), FORMATS[dtype]
     assert (info.nmant + 1, info.maxexp - 1) == (bits, top)
 
 
@@ -161,7 +162,7 @@ def test_rounding_of_a_double_is_numpys_cast(dtype, x):
         expected = float(
             np.array(x, "float32" if dtype == "bfloat16" else None).astype(NUMPY_TYPES[dtype])
         )
-    assert reference.rounded(reference.exact(x), dtype) == expected
+    assert rounded(exact(x), dtype) == expected
 
 
 @by_format
@@ -180,38 +181,38 @@ def test_rounding_between_neighbours(dtype, bits, scale, nudge):
     away = middle + nudge * (high_ - low_) / 10**30
     even = low if pattern % 2 == 0 else high
     expected = {-1: low, 0: even, 1: high}[nudge]
-    assert reference.rounded(away, dtype) == float(expected)
+    assert rounded(away, dtype) == float(expected)
 
 
 @by_format
 def test_ends_of_a_format(dtype):
     info = ml_dtypes.finfo(NUMPY_TYPES[dtype])
     largest, smallest = Fraction(float(info.max)), Fraction(float(info.smallest_subnormal))
-    last = reference.ulp(largest, dtype)
-    assert reference.rounded(largest + last / 2 - STEP, dtype) == float(info.max)
-    assert reference.rounded(largest + last / 2, dtype) == math.inf
-    assert reference.rounded(-largest - last / 2, dtype) == -math.inf
-    assert reference.rounded(smallest / 2, dtype) == 0.0
-    assert reference.rounded(smallest * Fraction(51, 100), dtype) == float(smallest)
-    assert reference.ulp(Fraction(0), dtype) == reference.ulp(smallest, dtype) == smallest
-    assert reference.ulp(Fraction(1), dtype) == Fraction(float(info.eps))
-    assert reference.ulp(Fraction(99, 100), dtype) == Fraction(float(info.eps)) / 2
-    assert reference.ulp(2 * largest, dtype) == last
+    last = ulp(largest, dtype)
+    assert rounded(largest + last / 2 - STEP, dtype) == float(info.max)
+    assert rounded(largest + last / 2, dtype) == math.inf
+    assert rounded(-largest - last / 2, dtype) == -math.inf
+    assert rounded(smallest / 2, dtype) == 0.0
+    assert rounded(smallest * Fraction(51, 100), dtype) == float(smallest)
+    assert ulp(Fraction(0), dtype) == ulp(smallest, dtype) == smallest
+    assert ulp(Fraction(1), dtype) == Fraction(float(info.eps))
+    assert ulp(Fraction(99, 100), dtype) == Fraction(float(info.eps)) / 2
+    assert ulp(2 * largest, dtype) == last
 
 
 def test_ulps():
     one, up = Fraction(1), math.nextafter(1, 2)
-    assert reference.ulps(1.0, one, "float64") == 0
-    assert reference.ulps(up, one, "float64") == 1
-    assert reference.ulps(up, one + Fraction(1, 2**53), "float64") == 0.5
-    assert reference.ulps(math.nan, math.nan, "float32") == 0
-    assert reference.ulps(math.nan, one, "float32") == math.inf
-    assert reference.ulps(1.0, math.nan, "float32") == math.inf
-    assert reference.ulps(math.inf, -math.inf, "float32") == math.inf
-    assert reference.ulps(math.inf, Fraction(10**39), "float32") == 0
-    assert reference.ulps(math.inf, Fraction(10**38), "float32") == math.inf
+    assert ulps(1.0, one, "float64") == 0
+    assert ulps(up, one, "float64") == 1
+    assert ulps(up, one + Fraction(1, 2**53), "float64") == 0.5
+    assert ulps(math.nan, math.nan, "float32") == 0
+    assert ulps(math.nan, one, "float32") == math.inf
+    assert ulps(1.0, math.nan, "float32") == math.inf
+    assert ulps(math.inf, -math.inf, "float32") == math.inf
+    assert ulps(math.inf, Fraction(10**39), "float32") == 0
+    assert ulps(math.inf, Fraction(10**38), "float32") == math.inf
     with pytest.raises(TypeError, match="x: expected a finite number, got inf"):
-        reference.ulp(math.inf, "float32")
+        ulp(math.inf, "float32")
 
 
 # --- whole arrays -------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import l2core
 from agreement import bound
 from l2core import Criterion, GaussianNLL, Huber, LogCosh, SquaredError, Terms, reference
+from l2core.exact import ulps
 from semantics import KEPT, PRED, TARGET
 from subjects import EVERY_LOSS, ONE_OF_EACH
 
@@ -47,7 +48,7 @@ def test_terms_add_up_over_any_split(harness, reduction, denominator):
     pred, target, more = given_arrays(harness)
     whole = harness.numpy(criterion(pred, target, **more)).item()
     again = harness.numpy(criterion.terms(pred, target, **more).value()).item()
-    assert reference.ulps(again, Fraction(whole), "float32") <= 2 * bound(PRED.size)
+    assert ulps(again, Fraction(whole), "float32") <= 2 * bound(PRED.size)
     for split in SPLITS:
         parts = []
         for rows in split:
@@ -56,7 +57,7 @@ def test_terms_add_up_over_any_split(harness, reduction, denominator):
         value = harness.numpy(sum(parts).value())
         assert value.shape == ()
         assert value.dtype == np.float32
-        assert reference.ulps(value.item(), Fraction(whole), "float32") <= bound(PRED.size)
+        assert ulps(value.item(), Fraction(whole), "float32") <= bound(PRED.size)
 
 
 def test_a_mean_of_means_is_not_the_mean():
@@ -68,7 +69,7 @@ def test_a_mean_of_means_is_not_the_mean():
     criterion = Criterion()
     exact = reference.value("SquaredError", {}, pred, target).item()
     total = sum(criterion.terms(pred[part], target[part]) for part in parts).value()
-    assert reference.ulps(total.item(), exact, "float64") <= bound(144)
+    assert ulps(total.item(), exact, "float64") <= bound(144)
     means = np.mean([criterion(pred[part], target[part]) for part in parts])
     assert abs(means / float(exact) - 1) > 0.15
 
@@ -97,7 +98,7 @@ def test_terms_have_gradients(harness):
     _, whole = harness.value_and_grad(criterion, pred, target, weight=more["weight"])
     _, halves = harness.vjp(by_halves, pred, target, more["weight"])
     for a, b in zip(harness.numpy(whole).flat, harness.numpy(halves[0]).flat, strict=True):
-        assert reference.ulps(b.item(), Fraction(a.item()), "float32") <= bound(PRED.size)
+        assert ulps(b.item(), Fraction(a.item()), "float32") <= bound(PRED.size)
 
 
 def test_terms_of_other_criteria_do_not_add():
@@ -147,7 +148,7 @@ def test_any_split_of_any_data(cuts, seed):
     exact = reference.value(
         "LogCosh", {}, pred, target, weight=weight, mask=mask, reduction="root_mean"
     ).item()
-    assert reference.ulps(sum(parts).value().item(), exact, "float64") <= bound(100)
+    assert ulps(sum(parts).value().item(), exact, "float64") <= bound(100)
 
 
 # --- the closed form ----------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def test_closed_form_is_the_gradient_of_autograd(harness, options):
         closed = criterion.value_and_grad(pred, target, **more)
     for one, other in ((closed[0], value), (closed[1], gradient)):
         for a, b in zip(harness.numpy(one).flat, harness.numpy(other).flat, strict=True):
-            assert reference.ulps(a.item(), Fraction(b.item()), "float32") <= 2 * bound(PRED.size)
+            assert ulps(a.item(), Fraction(b.item()), "float32") <= 2 * bound(PRED.size)
 
 
 def test_closed_form_of_complex_is_the_steepest_ascent():

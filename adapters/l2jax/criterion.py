@@ -50,10 +50,13 @@ class Criterion(l2core.Criterion):
         **parameters: Any,
     ) -> Array:
         """The loss, as :meth:`l2core.Criterion.__call__` says."""
+        plain = weight is None and mask is None and denominator is None and not parameters
+        if plain and isinstance(pred, Array) and isinstance(target, Array):
+            return cast(Array, _value(self, pred, target))  # without the tree that a call is
         return self._value_of(Call(pred, target, weight, mask, denominator, parameters))
 
     def _value_of(self, call: Call) -> Array:
-        return cast(Array, _value(self, self._arrays(call)))
+        return cast(Array, _value(self, *self._arrays(call)))
 
     def _terms_of(self, call: Call) -> Terms:
         return cast(Terms, _terms(self, self._arrays(call)))
@@ -65,8 +68,6 @@ class Criterion(l2core.Criterion):
 
     def _arrays(self, call: Call) -> Call:
         """The call as JAX takes it."""
-        if call.plain and isinstance(call.pred, Array) and isinstance(call.target, Array):
-            return call  # the rest is a third of a small call
         pred_name, target_name, weight_name = self._names
         if isinstance(call.denominator, Real):
             check_given_denominator(self, call.denominator, BACKEND)
@@ -105,8 +106,8 @@ def as_array(x: Any, name: str, *, optional: bool = False, number: bool = False)
 
 
 @partial(jax.jit, static_argnums=0)
-def _value(criterion: Criterion, call: Call) -> Array:
-    return cast(Array, super(Criterion, criterion)._value_of(_traced(call)))
+def _value(criterion: Criterion, *call: Any) -> Array:
+    return cast(Array, super(Criterion, criterion)._value_of(_traced(Call(*call))))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from l2core import AbsoluteError, Criterion, Huber, LogCosh, Loss, SquaredError
 from l2core.arrays import Array
-from l2core.conformance.cases import Case
+from l2core.conformance.case import Case
 from l2core.conformance.subjects import Claim, Subject, of_ours
 
 LOSSES: dict[str, dict[str, Loss]] = {

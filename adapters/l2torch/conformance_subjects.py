@@ -16,7 +16,7 @@ from l2core import (
     SmoothL1,
     SquaredError,
 )
-from l2core.conformance.cases import Case
+from l2core.conformance.case import Case
 from l2core.conformance.subjects import Claim, Subject, of_ours
 
 REDUCTIONS = ("mean", "sum", "none")

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from l2core import reference
-from l2core.conformance.cases import Case
+from l2core.conformance.case import Case
 from l2core.conformance.harness import NumpyArray
+from l2core.exact import FORMATS, Exact, ExactArray, rounded, ulp, ulps
 from l2core.losses import Loss
-from l2core.reference import FORMATS, Exact, ExactArray
 
 SECOND_ORDER = 1 + 2**-5
 """(1 + u)**k - 1 <= k u (1 + 2**-5) while k u <= 2**-5: k <= 16 in float16, 2**19 in float32."""
@@ -194,7 +194,7 @@ def as_floats(x: ExactArray) -> NumpyArray:
     found = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         number: Any = x[index]
-        found[index] = reference.rounded(number, "float64")
+        found[index] = rounded(number, "float64")
     return found
 
 
@@ -341,14 +341,14 @@ def within(
 ) -> bool:
     """Whether a number of this dtype is what ``expected`` may come out as, given the error."""
     if not isinstance(expected, Fraction):
-        return reference.ulps(observed, expected, dtype) == 0
+        return ulps(observed, expected, dtype) == 0
     if math.isnan(observed) or error == math.inf:
         return not math.isnan(observed)
     reach = Fraction(error)
     if math.isinf(observed):
         return overflows or observed in (
-            reference.rounded(expected + reach, dtype),
-            reference.rounded(expected - reach, dtype),
+            rounded(expected + reach, dtype),
+            rounded(expected - reach, dtype),
         )
     # The result of this dtype is itself rounded once.
-    return abs(Fraction(observed) - expected) <= reach + reference.ulp(expected, dtype) / 2
+    return abs(Fraction(observed) - expected) <= reach + ulp(expected, dtype) / 2

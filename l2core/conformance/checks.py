@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeAlias
 
-from l2core.conformance.cases import Case, Inputs
+from l2core.conformance.case import Case
+from l2core.conformance.cases import Inputs
 from l2core.conformance.harness import Harness
 from l2core.conformance.subjects import Claim, Subject
 from l2core.conformance.trial import Trial

@@ -9,12 +9,13 @@ from fractions import Fraction
 import numpy as np
 
 from l2core import reference
-from l2core.conformance.cases import Case
+from l2core.conformance.case import Case
 from l2core.conformance.checks import differentiable
 from l2core.conformance.harness import NumpyArray, harness
 from l2core.conformance.subjects import Claim, Subject
 from l2core.conformance.trial import Failure, Trial
 from l2core.criterion import Criterion
+from l2core.exact import ulps
 from l2core.losses import SquaredError
 
 SIZES = (1, 3, 10, 31, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)
@@ -64,9 +65,11 @@ def measure(subject: Subject, exact: dict[int, Fraction]) -> list[Measurement]:
                 bits = _bits(trial, case) if differentiable(subject, claim, driver) else None
             except Failure:
                 continue
-            ulps = reference.ulps(float(value), expected, "float32")
+            off_by = ulps(float(value), expected, "float32")
             same, off = bits or (None, None)
-            found.append(Measurement(subject.name, subject.ours, n, float(value), ulps, same, off))
+            found.append(
+                Measurement(subject.name, subject.ours, n, float(value), off_by, same, off)
+            )
     return found
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from l2core.conformance.cases import Case, inputs
+from l2core.conformance.case import Case
+from l2core.conformance.cases import inputs
 from l2core.conformance.checks import Check, checks
 from l2core.conformance.extras import require
 from l2core.conformance.harness import Harness, harness

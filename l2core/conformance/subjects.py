@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, fields
 from functools import cache, partial
 from importlib import import_module
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from l2core.arrays import Array
+from l2core.conformance.case import Case
 from l2core.conformance.harness import NUMPY, harnesses, installed
 from l2core.criterion import Criterion
 from l2core.losses import (
@@ -25,9 +26,6 @@ from l2core.losses import (
     SmoothL1,
     SquaredError,
 )
-
-if TYPE_CHECKING:
-    from l2core.conformance.cases import Case
 
 GROUP = "l2core.conformance.subjects"
 """Entry points of this group give a function that returns subjects. They are named as a framework or

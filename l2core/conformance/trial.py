@@ -10,12 +10,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from l2core import reference
 from l2core.conformance.bounds import Arithmetic, Bounds, Exacts, bounds, within
-from l2core.conformance.cases import HALVES, Case
+from l2core.conformance.case import HALVES, Case
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.subjects import Claim, Subject
-from l2core.reference import Exact, ExactArray
+from l2core.exact import Exact, ExactArray, ulps
 
 
 class Failure(AssertionError):
@@ -206,7 +205,7 @@ class Trial:
             seen = observed[index].item()
             exact: Any = expected[index]
             right = within(seen, exact, float(error[index]), dtype, bool(loose[index]))
-            distance = reference.ulps(seen, exact, dtype)
+            distance = ulps(seen, exact, dtype)
             if not right:
                 where = f" at {index}" if index else ""
                 off = f", {distance:.4g} ULP off" if math.isfinite(distance) else ""

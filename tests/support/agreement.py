@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from l2core import Criterion, reference
+from l2core.exact import ExactArray, ulps
 
 ROUNDINGS = 16
 """Units in the last place that one element may lose, whatever the loss.
@@ -80,12 +81,12 @@ class Call:
         """What the oracle sees: the values that the framework's arrays hold."""
         return {k: self.harness.numpy(x) for k, x in self.arrays().items()} | self.numbers()
 
-    def exact_value(self) -> reference.ExactArray:
+    def exact_value(self) -> ExactArray:
         loss = self.case.criterion.loss
         options = self.case.options() | self.inputs()
         return reference.value(type(loss).__name__, asdict(loss), **options)
 
-    def exact_gradient(self) -> reference.ExactArray:
+    def exact_gradient(self) -> ExactArray:
         loss = self.case.criterion.loss
         options = self.case.options() | self.inputs()
         cotangent = self.cotangents()
@@ -134,7 +135,7 @@ class Call:
 
 
 def differences(
-    name: str, observed: np.ndarray, exact: reference.ExactArray, dtype: str, n: int
+    name: str, observed: np.ndarray, exact: ExactArray, dtype: str, n: int
 ) -> list[str]:
     """Where an array is further from the exact one than it may be, in shape, dtype or ULP."""
     if observed.shape != exact.shape:
@@ -152,7 +153,7 @@ def differences(
             if expected == 0:
                 right = got == 0
             else:
-                off = reference.ulps(got, expected, REAL.get(dtype, dtype))
+                off = ulps(got, expected, REAL.get(dtype, dtype))
                 # A half is rounded once from float32, to which the bound belongs.
                 right = off <= (0.51 if dtype in HALVES else bound(n))
             if not right:

@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from l2core.conformance.bounds import bounds
-from l2core.conformance.cases import HALVES, Case, Inputs, cast, fitted, kinks, make_case
+from l2core.conformance.case import HALVES, Case, cast, make_case
+from l2core.conformance.cases import Inputs, fitted, kinks
 from l2core.conformance.checks import both, check, differentiable, reduces
 from l2core.conformance.harness import Harness
 from l2core.conformance.subjects import Claim, Subject

@@ -18,7 +18,8 @@ from l2core.conformance.bounds import (
     residuals,
     rho_errors,
 )
-from l2core.conformance.cases import Case, Inputs, fitted, kinks, make_case
+from l2core.conformance.case import Case, make_case
+from l2core.conformance.cases import Inputs, fitted, kinks
 from l2core.conformance.checks import autograd, both, check, differentiable, has, plain
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.relations.semantics import given

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from l2core.conformance.bounds import within
-from l2core.conformance.cases import Case, cast, fitted, make_case
+from l2core.conformance.case import Case, cast, make_case
+from l2core.conformance.cases import fitted
 from l2core.conformance.checks import both, differentiable, plain
 from l2core.conformance.harness import Harness
 from l2core.conformance.relations.semantics import semantics

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from l2core.conformance.bounds import as_floats
-from l2core.conformance.cases import Case, Inputs, fitted, make_case
+from l2core.conformance.case import Case, make_case
+from l2core.conformance.cases import Inputs, fitted
 from l2core.conformance.checks import both, check, differentiable, has, plain, reduces, takes
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.subjects import Claim, Subject

@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from l2core.conformance.cases import Case, Inputs
+from l2core.conformance.case import Case
+from l2core.conformance.cases import Inputs
 from l2core.conformance.checks import both, check, differentiable
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.subjects import Claim, Subject

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from l2core.conformance.cases import Case, make_case
+from l2core.conformance.case import Case, make_case
 from l2core.conformance.checks import check
 from l2core.conformance.harness import Harness
 from l2core.conformance.relations.semantics import given

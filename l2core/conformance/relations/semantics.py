@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from l2core.conformance.cases import Case, fitted, make_case, recast
+from l2core.conformance.case import Case, make_case, recast
+from l2core.conformance.cases import fitted
 from l2core.conformance.checks import both, check, plain, takes
 from l2core.conformance.harness import NUMPY, Harness
 from l2core.conformance.subjects import Claim, Subject, evaluate

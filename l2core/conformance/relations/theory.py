@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from l2core.conformance.bounds import as_floats, height, unit
-from l2core.conformance.cases import HALVES, Case, Inputs
+from l2core.conformance.case import HALVES, Case
+from l2core.conformance.cases import Inputs
 from l2core.conformance.checks import check, plain, reduces
 from l2core.conformance.harness import Harness
 from l2core.conformance.relations.invariance import whole

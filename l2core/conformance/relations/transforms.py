@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from l2core.conformance.cases import Case, fitted, kinks, make_case
+from l2core.conformance.case import Case, make_case
+from l2core.conformance.cases import fitted, kinks
 from l2core.conformance.checks import autograd, both, check, has, plain
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.relations.invariance import whole
