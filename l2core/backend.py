@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, cast
@@ -49,8 +49,12 @@ class Backend(Protocol):
     def check(self, x: Array, name: str) -> None:
         """TypeError, naming the argument, for an x of its types that it cannot take: sparse, say."""
 
-    def rho(self, loss: Loss, r: Array) -> Array:
-        """rho of real residuals, with psi registered as its derivative and curvature as psi's."""
+    def rho(self, loss: Loss, r: Array, given: Mapping[str, Array]) -> Array:
+        """rho of real residuals, with psi registered as its derivative and curvature as psi's.
+
+        ``given`` are parameters of the loss, of the dtype and rank of r; the derivatives to them are
+        autograd's own, of the plain expressions.
+        """
         ...
 
     def halves(self, x: Array) -> tuple[Array, Array]:
@@ -186,8 +190,8 @@ class PlainBackend(PlainPathOnly):
                 f"got shape {tuple(x.shape)}"
             )
 
-    def rho(self, loss: Loss, r: Array) -> Array:
-        return loss.rho(r, self.xp)
+    def rho(self, loss: Loss, r: Array, given: Mapping[str, Array]) -> Array:
+        return loss.rho(r, self.xp, **given)
 
     def length(self, x: Array, axis: int) -> Any:
         return x.shape[axis]

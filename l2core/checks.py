@@ -220,6 +220,14 @@ def check_parameters(meaning: Meaning, parameters: Mapping[str, Any]) -> None:
                 raise TypeError(f"{name}: expected one of the arguments {known}, got {name}={x!r}")
             if x is not None:
                 raise TypeError(f"{name}: expected None for {kind}, got {type(x).__name__}")
+        if (
+            x is not None
+            and name not in loss.needs
+            and getattr(loss, name) != getattr(type(loss), name)
+        ):
+            raise ValueError(
+                f"{name}: expected None with {loss!r}, in which it is fixed, got {type(x).__name__}"
+            )
         if isinstance(x, (int, float)):  # an array is not read
             loss.check_parameter(name, x)
     for name in loss.needs:

@@ -250,10 +250,10 @@ class Criterion(Meaning):
         return x if self.reduction == "none" else inputs.backend.xp.sum(x, axis=inputs.axes)
 
     def _rho(self, backend: Backend, r: Array, given: Mapping[str, Array]) -> Array:
-        if given or dtype_name(r.dtype) in COMPLEX_FLOATS:
+        if dtype_name(r.dtype) in COMPLEX_FLOATS:
             # Each framework has its own convention for complex gradients: its autograd's.
-            return self.loss.rho(r, backend.xp, **given)
-        return backend.rho(self.loss, r)
+            return self.loss.rho(r, backend.xp)
+        return backend.rho(self.loss, r, given)
 
     def _weighted(self, rho: Array, inputs: Prepared) -> Array:
         if inputs.weight is not None:

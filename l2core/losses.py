@@ -167,6 +167,7 @@ class Huber(Loss):
     delta: float = 1.0
 
     symmetric: ClassVar[bool] = True
+    parameters: ClassVar[tuple[str, ...]] = ("delta",)
 
     def __post_init__(self) -> None:
         expected = "a number > 0 (inf allowed)"
@@ -201,6 +202,7 @@ class SmoothL1(Loss):
     beta: float = 1.0
 
     symmetric: ClassVar[bool] = True
+    parameters: ClassVar[tuple[str, ...]] = ("beta",)
 
     def __post_init__(self) -> None:
         expected = "0 or a finite number >= 2**-126"
@@ -209,20 +211,34 @@ class SmoothL1(Loss):
             raise ValueError(f"beta: expected {expected}, got {self.beta!r}")
         object.__setattr__(self, "beta", beta)
 
-    def rho(self, r: Array, xp: Namespace) -> Array:
-        if self.beta == 0:
+    def rho(self, r: Array, xp: Namespace, beta: Array | None = None) -> Array:
+        if beta is None and self.beta == 0:
             return xp.abs(r)
-        clipped = xp.clip(r, -self.beta, self.beta)
-        return clipped * (1 / self.beta) * (r - 0.5 * clipped)  # does not overflow before r does
+        limit, inverse = self._scale(xp, beta)
+        clipped = xp.clip(r, -limit, limit)
+        rho = clipped * inverse * (r - 0.5 * clipped)  # does not overflow before r does
+        # At 0 with the slope in beta that the formula has there.
+        return rho if beta is None else xp.where(beta == 0, xp.abs(r) - 0.5 * beta, rho)
 
-    def psi(self, r: Array, xp: Namespace) -> Array:
-        if self.beta == 0:
+    def psi(self, r: Array, xp: Namespace, beta: Array | None = None) -> Array:
+        if beta is None and self.beta == 0:
             return _sign(r, xp)
-        return xp.clip((1 / self.beta) * r, -1.0, 1.0)
+        psi = xp.clip(self._scale(xp, beta)[1] * r, -1.0, 1.0)
+        return psi if beta is None else xp.where(beta == 0, _sign(r, xp), psi)
 
-    def curvature(self, r: Array, xp: Namespace) -> Array:
-        inside = 1 / self.beta if self.beta else 0.0
-        return xp.where(xp.abs(r) > self.beta, 0.0, xp.full_like(r, inside))
+    def curvature(self, r: Array, xp: Namespace, beta: Array | None = None) -> Array:
+        if beta is None:
+            inside = 1 / self.beta if self.beta else 0.0
+            return xp.where(xp.abs(r) > self.beta, 0.0, xp.full_like(r, inside))
+        inside = xp.where(beta == 0, 0.0, self._scale(xp, beta)[1])
+        return xp.where(xp.abs(r) > beta, 0.0, inside + xp.full_like(r, 0.0))
+
+    def _scale(self, xp: Namespace, beta: Array | None) -> tuple[Any, Any]:
+        """beta and 1/beta; 1 where an array of them has 0."""
+        if beta is None:
+            return self.beta, 1 / self.beta
+        limit = xp.where(beta == 0, 1.0, beta)
+        return limit, 1 / limit
 
 
 @dataclass(frozen=True)
@@ -261,17 +277,21 @@ class Quantile(Loss):
 
     q: float = 0.5
 
+    parameters: ClassVar[tuple[str, ...]] = ("q",)
+
     def __post_init__(self) -> None:
         q = _number("q", self.q, 0.0, 1.0, "a number between 0 and 1, both excluded")
         object.__setattr__(self, "q", q)
 
-    def rho(self, r: Array, xp: Namespace) -> Array:
-        return xp.where(r > 0, (1 - self.q) * r, -self.q * r)
+    def rho(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
+        q = self.q if q is None else q
+        return xp.where(r > 0, (1 - q) * r, -q * r)
 
-    def psi(self, r: Array, xp: Namespace) -> Array:
-        return xp.where(r > 0, 1 - self.q, xp.where(r < 0, -self.q, r))
+    def psi(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
+        q = self.q if q is None else q
+        return xp.where(r > 0, 1 - q, xp.where(r < 0, -q, r))
 
-    def curvature(self, r: Array, xp: Namespace) -> Array:
+    def curvature(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
         return xp.full_like(r, 0.0)
 
 
@@ -285,18 +305,22 @@ class Expectile(Loss):
 
     tau: float = 0.5
 
+    parameters: ClassVar[tuple[str, ...]] = ("tau",)
+
     def __post_init__(self) -> None:
         tau = _number("tau", self.tau, 0.0, 1.0, "a number between 0 and 1, both excluded")
         object.__setattr__(self, "tau", tau)
 
-    def rho(self, r: Array, xp: Namespace) -> Array:
-        return xp.where(r > 0, (1 - self.tau) * r, self.tau * r) * r
+    def rho(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
+        tau = self.tau if tau is None else tau
+        return xp.where(r > 0, (1 - tau) * r, tau * r) * r
 
-    def psi(self, r: Array, xp: Namespace) -> Array:
-        return self.curvature(r, xp) * r
+    def psi(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
+        return self.curvature(r, xp, tau) * r
 
-    def curvature(self, r: Array, xp: Namespace) -> Array:
-        return xp.where(r > 0, 2 * (1 - self.tau), xp.full_like(r, 2 * self.tau))
+    def curvature(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
+        tau = self.tau if tau is None else tau
+        return xp.where(r > 0, 2 * (1 - tau), 2 * tau + xp.full_like(r, 0.0))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -49,35 +49,33 @@ XP = cast(Namespace, _Jax())
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def rho(loss: Loss, r: Array, *given: Array) -> Array:
-    """rho of real residuals; ``given``: a parameter of the loss, as an array of their dtype.
-
-    Its derivative in r is psi, whose derivative is curvature. That in what is given is JAX's own, of
-    the plain expressions.
-    """
-    return cast(Array, loss.rho(r, XP, *given))
+def rho(loss: Loss, r: Array, given: dict[str, Array]) -> Array:
+    """See :class:`l2core.backend.Backend`."""
+    return cast(Array, loss.rho(r, XP, **given))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _psi(loss: Loss, r: Array, *given: Array) -> Array:
-    return cast(Array, loss.psi(r, XP, *given))
+def _psi(loss: Loss, r: Array, given: dict[str, Array]) -> Array:
+    return cast(Array, loss.psi(r, XP, **given))
 
 
-def _curvature(loss: Loss, r: Array, *given: Array) -> Array:
-    return cast(Array, loss.curvature(r, XP, *given))
+def _curvature(loss: Loss, r: Array, given: dict[str, Array]) -> Array:
+    return cast(Array, loss.curvature(r, XP, **given))
 
 
 def _rule(
     plain: str, derivative: Callable[..., Array], loss: Loss, primals: Any, tangents: Any
 ) -> tuple[Array, Any]:
-    r, *given = primals
-    dr, *others = tangents
-    value = getattr(loss, plain)(r, XP, *given)
-    found: Any = None if _none(dr) else derivative(loss, r, *given) * dr
-    if given and not all(map(_none, others)):
-        others = [jnp.zeros_like(x) if _none(t) else t for x, t in zip(given, others, strict=True)]
-        by_given = partial(getattr(loss, plain), r, XP)
-        (more,) = jax.jvp(by_given, given, others)[1:]
+    (r, given), (dr, others) = primals, tangents
+    value = getattr(loss, plain)(r, XP, **given)
+    found: Any = None if _none(dr) else derivative(loss, r, given) * dr
+    moving = {name: t for name, t in others.items() if not _none(t)}
+    if moving:
+
+        def by_given(moved: dict[str, Array]) -> Array:
+            return cast(Array, getattr(loss, plain)(r, XP, **{**given, **moved}))
+
+        (more,) = jax.jvp(by_given, ({name: given[name] for name in moving},), (moving,))[1:]
         found = more if found is None else found + more
     return value, jnp.zeros_like(value) if found is None else found
 
@@ -130,8 +128,8 @@ class JaxBackend(PlainPathOnly):
     def check(self, x: Array, name: str) -> None:
         pass
 
-    def rho(self, loss: Loss, r: Array) -> Array:
-        return rho(loss, r)
+    def rho(self, loss: Loss, r: Array, given: Mapping[str, Array]) -> Array:
+        return rho(loss, r, dict(given))
 
     def with_slope(
         self,

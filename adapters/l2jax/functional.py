@@ -60,7 +60,7 @@ def _huber(predictions: Array, targets: Array, delta: Array) -> Array:
     checked, call = _Optax(Huber(), "none"), Call(predictions, targets)
     check_call(checked, call, checked._names, BACKEND)
     inputs = prepared(checked, BACKEND, call)
-    return rho(checked.loss, inputs.pred - inputs.target, delta.astype(inputs.real))
+    return rho(checked.loss, inputs.pred - inputs.target, {"delta": delta.astype(inputs.real)})
 
 
 def squared_error(predictions: Array, targets: Array | None = None) -> Array:

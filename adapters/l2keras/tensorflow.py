@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import tensorflow as tf
@@ -69,20 +69,27 @@ class _TensorFlow:
 XP = cast(Namespace, _TensorFlow())
 
 
-def _rho(loss: Loss, r: Array) -> Array:
+def _rule(loss: Loss, order: int, r: Array, given: Mapping[str, Array]) -> Array:
+    """rho of r (order 0) with psi as its derivative, or psi (order 1) with curvature as its own."""
+    plain = loss.psi if order else loss.rho
+
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def rho(r: Array) -> Any:
-        return loss.rho(r, XP), lambda upstream: upstream * _psi(loss, r)
+    def rule(r: Array, *arrays: Array) -> Any:
+        named = dict(zip(given, arrays, strict=True))
 
-    return rho(r)
+        def gradient(upstream: Array) -> Any:
+            by_r = loss.curvature(r, XP, **named) if order else _rule(loss, 1, r, named)
+            if not arrays:
+                return upstream * by_r
+            with tf.GradientTape() as tape:
+                tape.watch(arrays)
+                value = plain(r, XP, **named)
+            found = tape.gradient(value, arrays, upstream, tf.UnconnectedGradients.ZERO)
+            return upstream * by_r, *found
 
+        return plain(r, XP, **named), gradient
 
-def _psi(loss: Loss, r: Array) -> Array:
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def psi(r: Array) -> Any:
-        return loss.psi(r, XP), lambda upstream: upstream * loss.curvature(r, XP)
-
-    return psi(r)
+    return rule(r, *given.values())
 
 
 class TensorFlowBackend(PlainPathOnly):
@@ -94,8 +101,8 @@ class TensorFlowBackend(PlainPathOnly):
     def check(self, x: Array, name: str) -> None:
         pass
 
-    def rho(self, loss: Loss, r: Array) -> Array:
-        return _rho(loss, r)
+    def rho(self, loss: Loss, r: Array, given: Mapping[str, Array]) -> Array:
+        return _rule(loss, 0, r, given)
 
     def with_slope(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -24,7 +24,8 @@ class _Rule(Function):
     """A pointwise function whose derivative is given: reverse, forward and batched.
 
     ``order`` 0 is rho and 1 is psi; curvature is a plain expression, so third derivatives are
-    autograd's own.
+    autograd's own. So are those to ``given``, parameters of the loss with these names (in one string,
+    since vmap takes a tuple for a tree).
     """
 
     generate_vmap_rule = True
@@ -37,37 +38,78 @@ class _Rule(Function):
         return super(Function, cls).apply(*unwrap_dead_wrappers(args))  # type: ignore[misc]
 
     @staticmethod
-    def forward(r: Tensor, loss: Loss, order: int) -> Tensor:
-        value = cast(Tensor, loss.psi(r, XP) if order else loss.rho(r, XP))
+    def forward(r: Tensor, loss: Loss, order: int, names: str, *given: Tensor) -> Tensor:
+        value = _plainly(loss, order, r, names, given)
         return value.clone() if value is r else value  # autograd wants no input as an output
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        r, ctx.loss, ctx.order = inputs
-        ctx.save_for_backward(r)
-        ctx.save_for_forward(r)
+        r, loss, order, names, *given = inputs
+        ctx.kind = loss, order, names
+        ctx.save_for_backward(r, *given)
+        ctx.save_for_forward(r, *given)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        (r,) = ctx.saved_tensors
-        return grads[0] * derivative(ctx.loss, ctx.order, r), None, None
+        r, *given = ctx.saved_tensors
+        loss, order, names = ctx.kind
+        by_r = grads[0] * derivative(loss, order, r, names, given)
+        if not any(ctx.needs_input_grad[4:]):
+            return by_r, None, None, None, *[None for _ in given]
+        return by_r, None, None, None, *_by_given(loss, order, r, names, given, grads[0])
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        (r,) = ctx.saved_tensors
         # torch calls this with forward mode off, at the levels below too: jacfwd(jacfwd) would be 0
         # (pytorch/pytorch#197867). On again, this level's own tangent has to be left out.
         with forward_ad._set_fwd_grad_enabled(True):
-            r = forward_ad.unpack_dual(r, level=0).primal  # type: ignore[no-untyped-call]
-            return tangents[0] * derivative(ctx.loss, ctx.order, r)
+            r, *given = (_primal(x) for x in ctx.saved_tensors)
+            loss, order, names = ctx.kind
+            pushed: Tensor = tangents[0] * derivative(loss, order, r, names, given)
+            if given:
+                each = [x.expand_as(r) for x in given]
+                slopes = _by_given(loss, order, r, names, each, torch.ones_like(r))
+                for slope, tangent in zip(slopes, tangents[4:], strict=True):
+                    pushed = pushed if tangent is None else pushed + slope * tangent
+            return pushed
 
 
-_apply = cast(Callable[[Tensor, Loss, int], Tensor], _Rule.apply)
+def _plainly(loss: Loss, order: int, r: Tensor, names: str, given: Sequence[Tensor]) -> Tensor:
+    plain = loss.psi if order else loss.rho
+    return cast(Tensor, plain(r, XP, **dict(zip(names.split(), given, strict=True))))
 
 
-def derivative(loss: Loss, order: int, r: Tensor) -> Tensor:
+def _by_given(
+    loss: Loss,
+    order: int,
+    r: Tensor,
+    names: str,
+    given: Sequence[Tensor],
+    upstream: Tensor,
+) -> tuple[Tensor, ...]:
+    """The gradients to what is given, by autograd of the plain expression.
+
+    Not by autograd.grad, which would walk on into the graph that r comes from.
+    """
+    made = torch.func.vjp(lambda *given: _plainly(loss, order, r, names, given), *given)
+    found: tuple[Tensor, ...] = made[1](upstream)
+    return found
+
+
+def _primal(x: Any) -> Any:
+    return x if x is None else forward_ad.unpack_dual(x, level=0).primal  # type: ignore[no-untyped-call]
+
+
+_apply = cast(Callable[..., Tensor], _Rule.apply)
+
+
+def derivative(
+    loss: Loss, order: int, r: Tensor, names: str = "", given: Sequence[Tensor] = ()
+) -> Tensor:
     """psi of r (order 0) with its derivative registered, or curvature (order 1)."""
-    return cast(Tensor, loss.curvature(r, XP)) if order else _apply(r, loss, 1)
+    if order:
+        return cast(Tensor, loss.curvature(r, XP, **dict(zip(names.split(), given, strict=True))))
+    return _apply(r, loss, 1, names, *given)
 
 
 class _Slope(Function):
@@ -100,11 +142,7 @@ class _Slope(Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         with forward_ad._set_fwd_grad_enabled(True):  # as above
-            saved = [
-                x if x is None else forward_ad.unpack_dual(x, level=0).primal  # type: ignore[no-untyped-call]
-                for x in ctx.saved_tensors
-            ]
-            where, by = ctx.slope(*saved)
+            where, by = ctx.slope(*(_primal(x) for x in ctx.saved_tensors))
             return tangents[0] + _summed(torch.where(where, tangents[1] * by, 0.0), ctx.axes)
 
 
@@ -120,12 +158,12 @@ def _summed(x: Tensor, axes: tuple[int, ...] | None) -> Tensor:
 # compiler behind Dynamo traces it down to the same kernels. A node takes numbers and strings, so
 # the loss travels as its name and parameters.
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
-def _rho_node(r: Tensor, name: str, parameters: tuple[Any, ...]) -> Tensor:
+def _rho_node(r: Tensor, name: str, values: tuple[Any, ...], names: str, *given: Tensor) -> Tensor:
     loss = object.__new__(LOSSES[name])
     # Past the constructor, which would refuse the symbol that Dynamo may make of a parameter.
-    for field, value in zip(fields(loss), parameters, strict=True):
+    for field, value in zip(fields(loss), values, strict=True):
         object.__setattr__(loss, field.name, value)
-    return _apply(r, loss, 0)
+    return _apply(r, loss, 0, names, *given)
 
 
 # It keeps what it has seen in a dict, on which Dynamo would guard: every new dtype a recompilation.
@@ -155,11 +193,12 @@ class TorchBackend(PlainPathOnly):
             kind = "a nested tensor" if x.is_nested else f"layout {x.layout}"
             raise TypeError(f"{name}: expected a dense tensor (torch.strided), got {kind}")
 
-    def rho(self, loss: Loss, r: Tensor) -> Tensor:
+    def rho(self, loss: Loss, r: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        names, arrays = " ".join(given), tuple(given.values())
         if torch.compiler.is_dynamo_compiling():
-            parameters = tuple([getattr(loss, field.name) for field in fields(loss)])
-            return cast(Tensor, _rho_node(r, type(loss).__name__, parameters))
-        return _apply(r, loss, 0)
+            values = tuple([getattr(loss, field.name) for field in fields(loss)])
+            return cast(Tensor, _rho_node(r, type(loss).__name__, values, names, *arrays))
+        return _apply(r, loss, 0, names, *arrays)
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if x.dtype is torch.uint64:  # which knows no arithmetic
