@@ -228,8 +228,8 @@ def check_parameters(meaning: Meaning, parameters: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"{name}: expected None with {loss!r}, in which it is fixed, got {type(x).__name__}"
             )
-        if isinstance(x, (int, float)):  # an array is not read
-            loss.check_parameter(name, x)
+        if isinstance(x, Real):  # an array is not read
+            loss.check_parameter(name, cast(float, x))
     for name in loss.needs:
         if parameters.get(name) is None:
             raise TypeError(f"{name}: expected an array or a number for {kind}, got None")

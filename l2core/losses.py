@@ -180,7 +180,10 @@ class Huber(Loss):
         if delta is None and self.delta == math.inf:
             return HalfSquaredError().rho(r, xp)
         clipped = self.psi(r, xp, delta)
-        return clipped * (r - 0.5 * clipped)  # both branches in one; 0.5 * clipped is exact
+        rho = clipped * (r - 0.5 * clipped)  # both branches in one; 0.5 * clipped is exact
+        if delta is None:
+            return rho
+        return xp.where(delta == math.inf, HalfSquaredError().rho(r, xp), rho)
 
     def psi(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
         limit: Any = self.delta if delta is None else delta
@@ -215,10 +218,13 @@ class SmoothL1(Loss):
         if beta is None and self.beta == 0:
             return xp.abs(r)
         limit, inverse = self._scale(xp, beta)
-        clipped = xp.clip(r, -limit, limit)
-        rho = clipped * inverse * (r - 0.5 * clipped)  # does not overflow before r does
-        # At 0 with the slope in beta that the formula has there.
-        return rho if beta is None else xp.where(beta == 0, xp.abs(r) - 0.5 * beta, rho)
+        if beta is None:
+            clipped = xp.clip(r, -limit, limit)
+            return clipped * inverse * (r - 0.5 * clipped)  # does not overflow before r does
+        # In two forms, of which the second keeps the digits of its slope in beta, -½, for large r.
+        size = xp.abs(r)
+        near = xp.where(size < beta, r, 0.0)
+        return xp.where(size < beta, 0.5 * near * (near * inverse), size - 0.5 * beta)
 
     def psi(self, r: Array, xp: Namespace, beta: Array | None = None) -> Array:
         if beta is None and self.beta == 0:

@@ -9,16 +9,12 @@ the Python floats that they are, and follow the rules of IEEE 754.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from l2core.exact import (
     Exact,
-    ExactArray,
     exact,
     is_nan,
     log_cosh,
@@ -38,9 +34,7 @@ Residual: TypeAlias = Exact | tuple[Exact, Exact]
 """A real residual, or real and imaginary part of a complex one."""
 
 Parameters: TypeAlias = Mapping[str, Any]
-"""The fields of a loss by name, all of them."""
-
-NumpyArray: TypeAlias = np.ndarray[Any, Any]
+"""The fields of a loss by name, all of them; floats, or Exact where they came with a call."""
 
 # --- the losses, element by element -------------------------------------------------------------
 
@@ -48,14 +42,14 @@ UNIT = Fraction(1)
 HALF = Fraction(1, 2)
 
 
-def rho(name: str, parameters: Parameters, r: Residual, variance: Exact = UNIT) -> Exact:
+def rho(name: str, parameters: Parameters, r: Residual) -> Exact:
     """The loss of one residual."""
     if isinstance(r, tuple):
         return _rho_complex(name, *r)
     if is_nan(r):
         return math.nan
     if name == "GaussianNLL":
-        return _gaussian(parameters, r, variance)
+        return _gaussian(parameters, r)
     if isinstance(r, float):
         return math.inf  # every loss grows without bound on both sides
     match name:
@@ -82,7 +76,7 @@ def rho(name: str, parameters: Parameters, r: Residual, variance: Exact = UNIT) 
     raise _unknown(name)
 
 
-def psi(name: str, parameters: Parameters, r: Exact, variance: Exact = UNIT) -> Exact:
+def psi(name: str, parameters: Parameters, r: Exact) -> Exact:
     """The derivative of rho; 0 at r = 0 where it has none."""
     if is_nan(r):
         return math.nan
@@ -108,11 +102,11 @@ def psi(name: str, parameters: Parameters, r: Exact, variance: Exact = UNIT) -> 
         case "Expectile":
             return times(2 * _asymmetry(parameters["tau"], r), r)
         case "GaussianNLL":
-            return over(r, _clamped(parameters, variance))
+            return over(r, _clamped(parameters))
     raise _unknown(name)
 
 
-def curvature(name: str, parameters: Parameters, r: Exact, variance: Exact = UNIT) -> Exact:
+def curvature(name: str, parameters: Parameters, r: Exact) -> Exact:
     """The derivative of psi; at a jump of psi the value on the side of r = 0, at 0 on the left."""
     if is_nan(r):
         return math.nan
@@ -133,22 +127,46 @@ def curvature(name: str, parameters: Parameters, r: Exact, variance: Exact = UNI
         case "Expectile":
             return 2 * _asymmetry(parameters["tau"], r)
         case "GaussianNLL":
-            return over(Fraction(1), _clamped(parameters, variance))
+            return over(Fraction(1), _clamped(parameters))
     raise _unknown(name)
+
+
+def by_parameter(name: str, which: str, parameters: Parameters, r: Exact) -> Exact:
+    """The derivative of rho by a parameter."""
+    if is_nan(r):
+        return math.nan
+    match name, which:
+        case "Huber", "delta":
+            delta = exact(parameters["delta"])
+            return minus(size(r), delta) if size(r) > delta else Fraction(0)
+        case "SmoothL1", "beta":
+            beta = Fraction(parameters["beta"])
+            return over(times(r, r), -2 * beta**2) if size(r) < beta else -HALF
+        case "Quantile", "q":
+            return minus(Fraction(0), r)
+        case "Expectile", "tau":
+            return times(times(r, r), Fraction(-1 if r > 0 else 1))
+        case "GaussianNLL", "variance":
+            v = exact(parameters["variance"])
+            if is_nan(v) or v < parameters["eps"]:
+                return v if is_nan(v) else Fraction(0)
+            return over(minus(UNIT, over(times(r, r), v)), times(Fraction(2), v))
+    raise ValueError(f"which: expected a parameter of {name}, got {which!r}")
 
 
 def _asymmetry(tau: float, r: Exact) -> Fraction:
     return 1 - Fraction(tau) if r > 0 else Fraction(tau)
 
 
-def _clamped(parameters: Parameters, variance: Exact) -> Exact:
+def _clamped(parameters: Parameters) -> Exact:
+    variance = exact(parameters.get("variance", UNIT))
     if is_nan(variance):
         return variance
     return max(variance, Fraction(parameters["eps"]))
 
 
-def _gaussian(parameters: Parameters, r: Exact, variance: Exact) -> Exact:
-    v = _clamped(parameters, variance)
+def _gaussian(parameters: Parameters, r: Exact) -> Exact:
+    v = _clamped(parameters)
     if isinstance(v, float):
         return math.nan if is_nan(v) or isinstance(r, float) else math.inf
     if isinstance(r, float):
@@ -190,223 +208,3 @@ def psi_complex(name: str, real: Exact, imag: Exact) -> tuple[Exact, Exact]:
 
 def _unknown(name: str) -> ValueError:
     return ValueError(f"name: expected a loss that the oracle knows, got {name!r}")
-
-
-# --- whole arrays -------------------------------------------------------------------------------
-
-Index: TypeAlias = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Element:
-    """One element that is not absent: where it stands, and the cell of the result it goes to."""
-
-    index: Index
-    cell: Index
-    residual: Residual
-    weight: Exact
-    variance: Exact
-
-
-def value(
-    name: str,
-    parameters: Parameters,
-    pred: NumpyArray,
-    target: NumpyArray,
-    *,
-    weight: NumpyArray | float | None = None,
-    mask: NumpyArray | None = None,
-    variance: NumpyArray | float | None = None,
-    reduction: str = "mean",
-    denominator: str | float | NumpyArray = "weight",
-    axis: int | tuple[int, ...] | None = None,
-    empty: str = "nan",
-    nan_targets: str = "propagate",
-) -> ExactArray:
-    """The loss of NumPy arrays of equal shapes; the arguments are those of a criterion."""
-    pred, target = np.asarray(pred), np.asarray(target)
-    elements = _elements(pred, target, weight, mask, variance, axis, nan_targets)
-    if reduction == "none":
-        found = _filled(pred.shape)
-        for e in elements:
-            found[e.index] = times(e.weight, rho(name, parameters, e.residual, e.variance))
-        return found
-    total = _filled(_kept(pred.shape, axis))
-    for e in elements:
-        loss = times(e.weight, rho(name, parameters, e.residual, e.variance))
-        total[e.cell] = plus(total[e.cell], loss)
-    if reduction == "sum":
-        return total
-    divisor = _divisor(total, elements, denominator, pred.shape, empty)
-    mean = _each(over, total, divisor)
-    return mean if reduction == "mean" else _each(root, mean)
-
-
-def gradient(
-    name: str,
-    parameters: Parameters,
-    pred: NumpyArray,
-    target: NumpyArray,
-    *,
-    cotangent: NumpyArray | float = 1.0,
-    weight: NumpyArray | float | None = None,
-    mask: NumpyArray | None = None,
-    variance: NumpyArray | float | None = None,
-    reduction: str = "mean",
-    denominator: str | float | NumpyArray = "weight",
-    axis: int | tuple[int, ...] | None = None,
-    empty: str = "nan",
-    nan_targets: str = "propagate",
-) -> ExactArray:
-    """The gradient to ``pred`` of the sum of ``cotangent`` times the loss; the target's is minus it.
-
-    For complex ``pred`` an array of pairs: the derivatives by the real and by the imaginary part.
-    """
-    pred, target = np.asarray(pred), np.asarray(target)
-    elements = _elements(pred, target, weight, mask, variance, axis, nan_targets)
-    shape = pred.shape if reduction == "none" else _kept(pred.shape, axis)
-    scale = _filled(shape)
-    for cell in np.ndindex(shape):
-        scale[cell] = exact(np.broadcast_to(cotangent, shape)[cell].item())
-    if reduction in ("mean", "root_mean"):
-        total = _filled(shape)
-        for e in elements:
-            loss = times(e.weight, rho(name, parameters, e.residual, e.variance))
-            total[e.cell] = plus(total[e.cell], loss)
-        divisor = _divisor(total, elements, denominator, pred.shape, empty)
-        scale = _each(over, scale, divisor)
-        if reduction == "root_mean":
-            roots = _each(root, _each(over, total, divisor))
-            scale = _each(_slope_of_root, scale, roots)
-    found = _filled(pred.shape)
-    if np.iscomplexobj(pred):
-        for index in np.ndindex(pred.shape):
-            found[index] = (Fraction(0), Fraction(0))
-    for e in elements:
-        factor = times(scale[e.index if reduction == "none" else e.cell], e.weight)
-        if isinstance(e.residual, tuple):
-            real, imag = (times(factor, d) for d in psi_complex(name, *e.residual))
-            found[e.index] = (real, imag) if np.iscomplexobj(pred) else real
-        else:
-            found[e.index] = times(factor, psi(name, parameters, e.residual, e.variance))
-    return found
-
-
-def _slope_of_root(scale: Exact, root: Exact) -> Exact:
-    return Fraction(0) if root == 0 else over(scale, times(Fraction(2), root))
-
-
-def _elements(
-    pred: NumpyArray,
-    target: NumpyArray,
-    weight: NumpyArray | float | None,
-    mask: NumpyArray | None,
-    variance: NumpyArray | float | None,
-    axis: int | tuple[int, ...] | None,
-    nan_targets: str,
-) -> list[_Element]:
-    """The elements that are not absent."""
-    if pred.shape != target.shape:
-        raise ValueError(
-            f"pred and target: expected equal shapes, got {pred.shape} and {target.shape}"
-        )
-    return list(_present(pred, target, weight, mask, variance, axis, nan_targets))
-
-
-def _present(
-    pred: NumpyArray,
-    target: NumpyArray,
-    weight: NumpyArray | float | None,
-    mask: NumpyArray | None,
-    variance: NumpyArray | float | None,
-    axis: int | tuple[int, ...] | None,
-    nan_targets: str,
-) -> Iterator[_Element]:
-    reduced = _reduced(pred.ndim, axis)
-    for index in np.ndindex(pred.shape):
-        p, t = pred[index].item(), target[index].item()
-        if mask is not None and not _aligned(mask, index, pred.shape):
-            continue
-        if nan_targets == "ignore" and np.isnan(t):
-            continue
-        w = Fraction(1) if weight is None else exact(_aligned(weight, index, pred.shape))
-        if w == 0:
-            continue
-        v = Fraction(1) if variance is None else exact(_aligned(variance, index, pred.shape))
-        cell = tuple(i for a, i in enumerate(index) if a not in reduced)
-        yield _Element(index, cell, _residual(p, t), w, v)
-
-
-def _residual(p: complex, t: complex) -> Residual:
-    if isinstance(p, complex) or isinstance(t, complex):
-        return (
-            minus(exact(p.real), exact(t.real)),
-            minus(exact(p.imag), exact(t.imag)),
-        )
-    return minus(exact(p), exact(t))
-
-
-def _aligned(x: NumpyArray | float, index: Index, shape: Index) -> Any:
-    """The element of x that stands for this index: x has leading axes of shape, or its rank."""
-    x = np.asarray(x)
-    if x.ndim == len(shape):
-        fits = all(n in (1, m) for n, m in zip(x.shape, shape, strict=True))
-        where = tuple(0 if n == 1 else i for n, i in zip(x.shape, index, strict=True))
-    else:
-        fits = x.shape == shape[: x.ndim]
-        where = index[: x.ndim]
-    if not fits:
-        raise ValueError(f"expected leading axes of {shape} or its rank, got {x.shape}")
-    return x[where].item()
-
-
-def _reduced(ndim: int, axis: int | tuple[int, ...] | None) -> set[int]:
-    if axis is None:
-        return set(range(ndim))
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    return {a + ndim if a < 0 else a for a in axes}
-
-
-def _kept(shape: Index, axis: int | tuple[int, ...] | None) -> Index:
-    reduced = _reduced(len(shape), axis)
-    return tuple(n for a, n in enumerate(shape) if a not in reduced)
-
-
-def _divisor(
-    total: ExactArray,
-    elements: list[_Element],
-    denominator: str | float | NumpyArray,
-    shape: Index,
-    empty: str,
-) -> ExactArray:
-    """What the mean of each cell divides by; NaN or 1 for a mean over nothing."""
-    found = _filled(total.shape)
-    if isinstance(denominator, str) and denominator in ("weight", "count"):
-        for e in elements:
-            more = e.weight if denominator == "weight" else Fraction(1)
-            found[e.cell] = plus(found[e.cell], more)
-    else:
-        named = {"batch": shape[:1], "size": [math.prod(shape) // max(1, found.size)]}
-        if isinstance(denominator, str):
-            (given,) = named[denominator]
-        else:
-            given = np.asarray(denominator).item()
-        for cell in np.ndindex(found.shape):
-            found[cell] = exact(given)
-    for cell in np.ndindex(found.shape):
-        if found[cell] == 0 and total[cell] == 0:
-            found[cell] = Fraction(1) if empty == "zero" else math.nan
-    return found
-
-
-def _filled(shape: Index) -> ExactArray:
-    found = np.empty(shape, dtype=np.object_)
-    found.fill(Fraction(0))
-    return found
-
-
-def _each(f: Callable[..., Exact], *arrays: ExactArray) -> ExactArray:
-    found = _filled(arrays[0].shape)
-    for cell in np.ndindex(found.shape):
-        found[cell] = f(*(x[cell] for x in arrays))
-    return found

@@ -7,7 +7,7 @@ from math import isqrt
 import numpy as np
 import pytest
 
-from l2core import Criterion, HalfSquaredError, SquaredError, reference
+from l2core import Criterion, HalfSquaredError, SquaredError, reference_arrays
 from l2core.exact import exact, ulps
 from subjects import float_dtypes, harnesses
 
@@ -24,7 +24,7 @@ def data(n, dtype):
 
 @cache
 def exact_value(n, dtype):
-    return reference.value("SquaredError", {}, *data(n, dtype)).item()
+    return reference_arrays.value("SquaredError", {}, *data(n, dtype)).item()
 
 
 def longhand(n, dtype):
@@ -94,7 +94,7 @@ def test_the_gradient_of_a_half_is_half_the_gradient():
 def test_gradients_are_nearly_correctly_rounded():
     """Against the exact gradient: half a ULP each for the residual, 2/n and their product."""
     pred, target = data(1001, "float32")
-    exact = reference.gradient("SquaredError", {}, pred, target)
+    exact = reference_arrays.gradient("SquaredError", {}, pred, target)
     _, gradient = Criterion().value_and_grad(pred, target)
     off = [ulps(g.item(), e, "float32") for g, e in zip(gradient, exact, strict=True)]
     assert max(off) <= 3

@@ -39,7 +39,7 @@ try:
 except TypeError:
     pass
 """,
-        "import l2core.reference, l2core.conformance",
+        "import l2core.reference_arrays, l2core.conformance",
     )
     new = {top for top in used - before if top not in sys.stdlib_module_names}
     packages = {top for top in new if not top.startswith("_")}  # _distutils_hack and such

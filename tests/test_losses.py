@@ -51,8 +51,8 @@ VARIANCE = 1.5  # from 1 on nothing cancels in a log-likelihood
 @cache
 def expected_of(f, loss, dtype):
     name, parameters = type(loss).__name__, asdict(loss)
-    more = [exact(VARIANCE)] if loss.needs else []
-    return [f(name, parameters, exact(r.item()), *more) for r in points(dtype)]
+    more = {"variance": VARIANCE} if loss.needs else {}
+    return [f(name, {**parameters, **more}, exact(r.item())) for r in points(dtype)]
 
 
 def assert_within(observed, expected, dtype, flushes):

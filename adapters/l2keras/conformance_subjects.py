@@ -12,7 +12,7 @@ import numpy as np
 from l2core import AbsoluteError, Criterion, Huber, LogCosh, Loss, SquaredError
 from l2core.arrays import Array
 from l2core.conformance.case import Case
-from l2core.conformance.subjects import Claim, Subject, of_ours
+from l2core.conformance.subjects import Claim, Subject, every_parameter, of_ours
 
 LOSSES: dict[str, dict[str, Loss]] = {
     "MeanSquaredError": {"": SquaredError()},
@@ -44,7 +44,7 @@ def keras_subjects() -> list[Subject]:
 
     harness = f"keras-{keras.backend.backend()}"
     on = f" on {keras.backend.backend()}"
-    takes = {name: name for name in ("mask", "variance", "denominator")}
+    takes = {name: name for name in ("mask", "denominator", *every_parameter())}
     criterion = of_ours(
         f"l2keras{on}",
         harness,

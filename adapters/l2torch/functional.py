@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from l2core import (
@@ -19,9 +21,18 @@ from l2torch.losses import refuse_legacy
 
 
 def _loss(
-    loss: Loss, reduction: str, input: Tensor, target: Tensor, weight: Tensor | None
+    loss: Loss,
+    reduction: str,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    **parameter: Tensor | float,
 ) -> Tensor:
-    value: Tensor = _Core(loss, reduction)(input, target, weight=weight)
+    """With a parameter that the loss fixes if it is a number, and that comes with the call if not."""
+    for name, x in parameter.items():
+        if not isinstance(x, Tensor):
+            loss, parameter = replace(loss, **{name: x}), {}
+    value: Tensor = _Core(loss, reduction)(input, target, weight=weight, **parameter)
     return value
 
 
@@ -55,11 +66,14 @@ def huber_loss(
     input: Tensor,
     target: Tensor,
     reduction: str = "mean",
-    delta: float = 1.0,
+    delta: Tensor | float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Huber's loss; a weighted mean divides by the sum of weights, where PyTorch's by N."""
-    return _loss(Huber(delta), reduction, input, target, weight)
+    """Huber's loss; a weighted mean divides by the sum of weights, where PyTorch's by N.
+
+    A tensor of deltas aligns like a weight, and has a gradient.
+    """
+    return _loss(Huber(), reduction, input, target, weight, delta=delta)
 
 
 def smooth_l1_loss(
@@ -68,11 +82,11 @@ def smooth_l1_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
-    beta: float = 1.0,
+    beta: Tensor | float = 1.0,
 ) -> Tensor:
-    """Huber(beta)/beta; unequal shapes raise."""
+    """Huber(beta)/beta, of one beta or a tensor of them; unequal shapes raise."""
     refuse_legacy(size_average, reduce)
-    return _loss(SmoothL1(beta), reduction, input, target, None)
+    return _loss(SmoothL1(), reduction, input, target, None, beta=beta)
 
 
 def gaussian_nll_loss(
@@ -98,12 +112,15 @@ def log_cosh_loss(
 def quantile_loss(
     input: Tensor,
     target: Tensor,
-    q: float = 0.5,
+    q: Tensor | float = 0.5,
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """The pinball loss of the q-quantile: too low costs q a unit, too high 1 - q."""
-    return _loss(Quantile(q), reduction, input, target, weight)
+    """The pinball loss of the q-quantile: too low costs q a unit, too high 1 - q.
+
+    A tensor of several, ``(1, Q)``, serves predictions ``(N, Q)`` of as many quantiles.
+    """
+    return _loss(Quantile(), reduction, input, target, weight, q=q)
 
 
 def rmse_loss(input: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from l2core import reference
+from l2core import reference, reference_arrays
 from l2core.conformance.case import Case
 from l2core.conformance.harness import NumpyArray
-from l2core.exact import FORMATS, Exact, ExactArray, rounded, ulp, ulps
+from l2core.exact import FORMATS, Exact, ExactArray, exact, rounded, ulp, ulps
 from l2core.losses import Loss
 
 SECOND_ORDER = 1 + 2**-5
@@ -128,19 +128,32 @@ class Exacts:
     def value(self) -> ExactArray:
         """The loss."""
         case = self.case
-        return reference.value(
+        return reference_arrays.value(
             self.name, self.parameters, case.pred, case.target, **self._arrays(), **self.options
         )
 
     def gradient(self, cotangent: Any = 1.0) -> ExactArray:
         """Its gradient to pred."""
         case = self.case
-        return reference.gradient(
+        return reference_arrays.gradient(
             self.name,
             self.parameters,
             case.pred,
             case.target,
             cotangent=cotangent,
+            **self._arrays(),
+            **self.options,
+        )
+
+    def gradient_to_parameter(self, which: str) -> ExactArray:
+        """The gradient to a parameter that came with the call."""
+        case = self.case
+        return reference_arrays.gradient_to_parameter(
+            which,
+            self.name,
+            self.parameters,
+            case.pred,
+            case.target,
             **self._arrays(),
             **self.options,
         )
@@ -154,12 +167,13 @@ class Exacts:
             return self._elements[f.__name__]
         case = self.case
         found = self._elements[f.__name__] = np.zeros(case.pred.shape)
-        variance = None if case.variance is None else np.broadcast_to(case.variance, found.shape)
+        given = {name: aligned(x, found.shape) for name, x in case.parameters.items()}
         for index in np.ndindex(found.shape):
             p, t = float(case.pred[index]), float(case.target[index])
             if math.isfinite(p) and math.isfinite(t):
-                v = Fraction(1) if variance is None else Fraction(float(variance[index]))
-                found[index] = f(self.name, self.parameters, Fraction(p) - Fraction(t), v)
+                own = {name: exact(x[index].item()) for name, x in given.items()}
+                r = Fraction(p) - Fraction(t)
+                found[index] = f(self.name, {**self.parameters, **own}, r)
         return found
 
     def weighted_sum(self, x: NumpyArray) -> ExactArray:
@@ -168,19 +182,19 @@ class Exacts:
         for name in ("denominator", "empty"):
             options.pop(name, None)
         target = self._absent(np.zeros_like(x))
-        return reference.value("AbsoluteError", {}, x, target, **self._present(), **options)
+        return reference_arrays.value("AbsoluteError", {}, x, target, **self._present(), **options)
 
     def divisor(self) -> NumpyArray:
         """What the mean divides by, by the oracle: its sum of ones over its mean of ones."""
         ones = np.ones(self.case.pred.shape)
         options = {**self.options, "reduction": "mean"}
-        mean = reference.value(
+        mean = reference_arrays.value(
             "AbsoluteError", {}, ones, self._absent(ones * 0), **self._present(), **options
         )
         return as_floats(self.weighted_sum(ones)) / as_floats(mean)
 
     def _present(self) -> dict[str, Any]:
-        return {k: v for k, v in self._arrays().items() if k != "variance"}
+        return {k: v for k, v in self._arrays().items() if k not in self.case.parameters}
 
     def _absent(self, target: NumpyArray) -> NumpyArray:
         """NaN where the case's target is, if NaN targets are absent."""
@@ -215,7 +229,7 @@ def psi_errors(exacts: Exacts, how: Arithmetic) -> NumpyArray:
     slope = np.abs(exacts.elements(reference.curvature))
     size = np.abs(exacts.elements(reference.psi))
     # Rounded residuals may lie on the other side of an edge, where the slope is another.
-    slope = np.where(_at_edge(exacts, r, how), np.maximum(slope, 1 / _width(exacts.loss)), slope)
+    slope = np.where(_at_edge(exacts, r, how), np.maximum(slope, 1 / _width(exacts)), slope)
     errors: NumpyArray = how.u * (slope * np.abs(r) + PSI_ROUNDINGS[exacts.name] * size)
     errors = (errors + how.tiny * (2 + 2 * slope)) * SECOND_ORDER
     if how.flushes:
@@ -230,9 +244,10 @@ def psi_errors(exacts: Exacts, how: Arithmetic) -> NumpyArray:
 def magnitude(exacts: Exacts) -> NumpyArray:
     """|rho|; for a sum of terms of either sign, the sum of their sizes."""
     rho = np.abs(exacts.elements(reference.rho))
-    if exacts.name != "GaussianNLL" or exacts.case.variance is None:
+    variance = exacts.case.parameters.get("variance")
+    if exacts.name != "GaussianNLL" or variance is None:
         return rho
-    v = np.maximum(np.broadcast_to(exacts.case.variance, rho.shape).astype(float), 1e-30)
+    v = np.maximum(aligned(variance, rho.shape), 1e-30)
     v = np.maximum(v, exacts.parameters["eps"])
     constant = math.log(2 * math.pi) if exacts.parameters["full"] else 0.0
     r = residuals(exacts.case)
@@ -248,18 +263,31 @@ def residuals(case: Case) -> NumpyArray:
     return np.where(np.isfinite(r), r, 0.0)
 
 
-def _edges(loss: Loss) -> list[float]:
-    return [float(x) for x in vars(loss).values() if type(x) is float and math.isfinite(x)]
+def aligned(x: NumpyArray | float, shape: tuple[int, ...]) -> NumpyArray:
+    """A weight or parameter over all of shape, as float64: by leading axes, or of its rank."""
+    x = np.asarray(x, np.float64)
+    return np.broadcast_to(x.reshape(x.shape + (1,) * (len(shape) - x.ndim)), shape)
 
 
-def _width(loss: Loss) -> float:
-    return min([x for x in _edges(loss) if x > 0], default=1.0)
+def edges(exacts: Exacts) -> list[NumpyArray]:
+    """Where a loss may change its form: at its parameters, fixed or given, element by element."""
+    given = exacts.case.parameters
+    own = [x for name, x in exacts.parameters.items() if type(x) is float and name not in given]
+    shape = exacts.case.pred.shape
+    return [aligned(x, shape) for x in (*own, *given.values()) if np.all(np.isfinite(x))]
+
+
+def _width(exacts: Exacts) -> NumpyArray:
+    positive = [np.where(x > 0, x, np.inf) for x in edges(exacts)]
+    least = np.minimum.reduce(positive) if positive else np.inf
+    found: NumpyArray = np.where(np.isinf(least), 1.0, least)
+    return found
 
 
 def _at_edge(exacts: Exacts, r: NumpyArray, how: Arithmetic) -> NumpyArray:
     near = np.zeros(r.shape, bool)
-    for edge in _edges(exacts.loss):
-        near |= np.abs(np.abs(r) - edge) <= 4 * how.u * max(edge, how.tiny)
+    for edge in edges(exacts):
+        near |= np.abs(np.abs(r) - edge) <= 4 * how.u * np.maximum(edge, how.tiny)
     return near
 
 
@@ -312,7 +340,7 @@ def _weights(exacts: Exacts) -> NumpyArray:
     ones = np.ones(exacts.case.pred.shape)
     options = {k: v for k, v in exacts.options.items() if k == "nan_targets"}
     return as_floats(
-        reference.value(
+        reference_arrays.value(
             "AbsoluteError",
             {},
             ones,

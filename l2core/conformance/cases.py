@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
 st: Any = require("hypothesis.strategies")
 
 
-def fitted(case: Case, subject: Subject, claim: Claim, variance: float = 0.5) -> Case:
-    """A case of vectors as this claim takes it: with a second axis, or a variance, if it must."""
+def fitted(case: Case, subject: Subject, claim: Claim) -> Case:
+    """A case of vectors as this claim takes it: with a second axis, or parameters, if it must."""
     weighted = isinstance(case.weight, np.ndarray) and not subject.weighs(1)
     if 1 not in subject.ndims or claim.criterion.axis is not None or weighted:
         case = case.but(pred=case.pred[:, None], target=case.target[:, None])
         if isinstance(case.weight, np.ndarray) and "sample" not in subject.weights:
             case = case.but(weight=case.weight[:, None])
-    if claim.criterion.loss.needs:
-        case = case.but(variance=np.full(case.pred.shape, variance, case.real))
-    return case
+    return needed(case, claim)
+
+
+def needed(case: Case, claim: Claim, value: float = 0.5) -> Case:
+    """The case with the parameters that its loss needs, where it lacks them."""
+    lacks = [name for name in claim.criterion.loss.needs if name not in case.parameters]
+    return case.but(**{name: np.full(case.pred.shape, value, case.real) for name in lacks})
 
 
 # --- what a check asks for -------------------------------------------------------------------------
@@ -51,12 +56,14 @@ class Inputs:
     ``values``: "wild" (infinities, NaN, subnormals, 1e±30), "finite" (the same without infinities
     and NaN) or "tame" (up to 1000). ``weight`` and ``mask``: "never", "maybe" or "always", where
     the subject takes them; with ``zeros``, some are 0 and False (in tame cases only: what stands
-    there has checks of its own).
+    there has checks of its own). ``parameters`` of the loss: the same, where they are not fixed;
+    those that it needs come always.
     """
 
     values: str = "tame"
     weight: str = "maybe"
     mask: str = "maybe"
+    parameters: str = "maybe"
     zeros: bool = True
     denominator: bool = True
     ndims: tuple[int, ...] = (1, 2)
@@ -111,15 +118,39 @@ def _cases(
         others["weight"] = draw(_weights(kinds, shape, drawn.real, zeros))
     if _wants(draw, wanted.mask, "mask" in subject.takes):
         others["mask"] = draw(_masks(subject.masks, shape, zeros))
-    if loss.needs:
-        variances = st.lists(st.sampled_from(VARIANCES), min_size=n, max_size=n)
-        others["variance"] = np.asarray(draw(variances), drawn.real).reshape(shape)
+    for name in loss.parameters:
+        wish = "always" if name in loss.needs else wanted.parameters
+        if _wants(draw, wish, name in given_to(subject, claim)):
+            kinds = ("element",) if name in loss.needs else ("sample", "output", "element")
+            others[name] = draw(_arrays(kinds, shape, drawn.real, pool_of(loss, name)))
     if wanted.denominator and _divides(subject, claim) and draw(st.integers(0, 4)) == 4:
         others["denominator"] = draw(st.sampled_from((1.0, 3.0, 0.25)))
     return drawn.but(**others)
 
 
-VARIANCES = (1.0, 0.5, 2.0, 0.01, 100.0, 1e-9)
+def given_to(subject: Subject, claim: Claim) -> list[str]:
+    """The parameters that may come with a call: those that the loss does not fix."""
+    loss = claim.criterion.loss
+    fixed = [
+        x
+        for x in loss.parameters
+        if hasattr(loss, x) and getattr(loss, x) != getattr(type(loss), x)
+    ]
+    return [x for x in loss.parameters if x in subject.takes and x not in fixed]
+
+
+POOL = (0.5, 0.25, 0.9, 1.0, 2.0, 0.01, 100.0, 1e-9, 0.0)
+
+
+@cache
+def pool_of(loss: Loss, name: str) -> tuple[float, ...]:
+    """Values of a parameter that the loss takes."""
+    found = []
+    for x in POOL:
+        with suppress(ValueError):
+            loss.check_parameter(name, x)
+            found.append(x)
+    return tuple(found)
 
 
 def _wants(draw: DrawFn, wish: str, taken: bool) -> bool:
@@ -196,10 +227,19 @@ def _weights(
     options: list[Any] = []
     if "scalar" in kinds:
         options.append(st.sampled_from(WEIGHTS))
-    for kind, found in (("sample", shape[:1]), ("output", (1, *shape[1:])), ("element", shape)):
-        if kind in kinds and not (kind == "output" and len(shape) < 2):
-            options.append(_filled(pool, found, dtype, WEIGHTS[0]))
+    kinds = tuple(kind for kind in kinds if kind != "scalar")
+    options += [_arrays(kinds, shape, dtype, pool)] if kinds else []
     return st.one_of(*options)  # type: ignore[no-any-return]
+
+
+@cache
+def _arrays(
+    kinds: tuple[str, ...], shape: tuple[int, ...], dtype: str, pool: tuple[float, ...]
+) -> SearchStrategy[NumpyArray]:
+    """Arrays of these values per sample, per output or per element, that begin with the first."""
+    shapes = {"sample": shape[:1], "output": (1, *shape[1:]), "element": shape}
+    found = [shapes[kind] for kind in kinds if not (kind == "output" and len(shape) < 2)]
+    return st.one_of(*(_filled(pool, each, dtype, pool[0]) for each in found))  # type: ignore[no-any-return]
 
 
 @cache

@@ -25,7 +25,7 @@ RELATIONS = (
 )
 """The families of checks, in the order of reports."""
 
-MODULES = (*RELATIONS, "dtypes")
+MODULES = (*RELATIONS, "dtypes", "parameters")
 """Where they are, in ``relations``."""
 
 Law: TypeAlias = Callable[[Trial, Case], None]

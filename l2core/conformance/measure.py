@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from l2core import reference
+from l2core import reference_arrays
 from l2core.conformance.case import Case
 from l2core.conformance.checks import differentiable
 from l2core.conformance.harness import NumpyArray, harness
@@ -43,7 +43,11 @@ def data(n: int) -> tuple[NumpyArray, NumpyArray]:
 
 def exact_means(largest: int) -> dict[int, Fraction]:
     """The exact mean squared errors of all sizes up to this one."""
-    return {n: reference.value("SquaredError", {}, *data(n)).item() for n in SIZES if n <= largest}
+    return {
+        n: reference_arrays.value("SquaredError", {}, *data(n)).item()
+        for n in SIZES
+        if n <= largest
+    }
 
 
 def measure(subject: Subject, exact: dict[int, Fraction]) -> list[Measurement]:

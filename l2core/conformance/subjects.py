@@ -76,8 +76,8 @@ class Subject:
     harness: the name of the harness of its framework.
     claims: what it computes, one callable a criterion.
     order: the order of its two positional arguments.
-    takes: its names of the further arguments that it takes, by ours (weight, mask, variance,
-        denominator).
+    takes: its names of the further arguments that it takes, by ours (weight, mask, denominator,
+        parameters of losses).
     weights: the shapes of weights that it documents, of :data:`WEIGHTS`.
     masks: the shapes of masks that it documents, of "sample" and "element".
     dtypes: the float dtypes that it computes in.
@@ -189,6 +189,11 @@ PARAMETERS = (
 """Losses with other parameters than their defaults, which may hide a parameter that is ignored."""
 
 
+def every_parameter() -> list[str]:
+    """The names of the parameters of all losses."""
+    return list(dict.fromkeys(name for kind in LOSSES.values() for name in kind.parameters))
+
+
 def criteria() -> list[Criterion]:
     """Every loss with every reduction, and each further field of a criterion in use."""
     losses = [*(kind() for kind in LOSSES.values()), *PARAMETERS]
@@ -223,7 +228,7 @@ def written(criterion: Criterion, face: str) -> str:
 def of_ours(name: str, harness: str, face: str, **description: Any) -> Subject:
     """All of :func:`criteria` by the class of this name, whose arguments are the core's."""
     claims = tuple(Claim(c, written(c, face)) for c in criteria())
-    takes = {name: name for name in ("weight", "mask", "variance", "denominator")}
+    takes = {name: name for name in ("weight", "mask", "denominator", *every_parameter())}
     defaults: dict[str, Any] = {"takes": takes, "mergeable": True, "selects": True}
     defaults |= {"pairwise": True, "ours": True}
     defaults["refuses"] = tuple(

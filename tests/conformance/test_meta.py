@@ -66,6 +66,10 @@ MISTAKES = {
     "calculus/zero-at-zero": ("has slope 1 at 0", {"kind": "absolute"}),
     "calculus/finite-at-a-fit": ("roots without a guard", ROOT),
     "calculus/absent": ("selects too late", {}),
+    "calculus/parameter": (
+        "no gradient to its parameter",
+        {"kind": "open huber", "takes": {"mask": "mask", "delta": "delta"}},
+    ),
     "calculus/weight": ("drops weights of 0", {}),
     "theory/non-negative": ("subtracts a little", {}),
     "theory/zero-at-a-fit": ("adds an epsilon", {}),

@@ -217,8 +217,30 @@ def test_traced_delta(data):
     close(jax.grad(total)(jnp.asarray(0.75)), slope, atol=1e-14)
     per_element = jnp.full(r.shape, 0.75)
     close(l2jax.huber_loss(data.pred, data.target, per_element).sum(), expected)
-    with pytest.raises(ValueError, match=r"delta: expected shape \(\) or that of predictions"):
+    with pytest.raises(
+        ValueError, match="delta: expected a scalar, the leading axes of predictions"
+    ):
         l2jax.huber_loss(data.pred, data.target, jnp.ones(3))
+
+
+def test_numbers_do_not_compile_anew(data, caplog):
+    """A parameter that changes from call to call travels as an array."""
+    criterion = l2jax.Criterion(l2core.Quantile())
+    calls = [
+        lambda x: l2jax.huber_loss(data.pred, data.target, delta=x),
+        lambda x: l2jax.huber_loss(data.pred, delta=x),
+        lambda x: l2jax.smooth_l1_loss(data.pred, data.target, beta=x),
+        lambda x: l2jax.quantile_loss(data.pred, data.target, q=x),
+        lambda x: l2jax.expectile_loss(data.pred, data.target, tau=x),
+        lambda x: criterion(data.pred, data.target, q=x),
+        lambda x: criterion.value_and_grad(data.pred, data.target, q=x),
+    ]
+    for call in calls:
+        call(0.25)
+        with jax.log_compiles(), caplog.at_level("WARNING"):
+            first, second = call(0.5), call(1 / 3)
+        assert not caplog.records
+        assert jax.tree.leaves(first)[0].sum() != jax.tree.leaves(second)[0].sum()
 
 
 @pytest.mark.parametrize(("r", "delta", "value"), [(1, 1e-20, 1e-20), (1e30, 1e-10, 1e20)])

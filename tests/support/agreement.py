@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from l2core import Criterion, reference
+from l2core import Criterion, reference_arrays
 from l2core.exact import ExactArray, ulps
 
 ROUNDINGS = 16
@@ -84,13 +84,15 @@ class Call:
     def exact_value(self) -> ExactArray:
         loss = self.case.criterion.loss
         options = self.case.options() | self.inputs()
-        return reference.value(type(loss).__name__, asdict(loss), **options)
+        return reference_arrays.value(type(loss).__name__, asdict(loss), **options)
 
     def exact_gradient(self) -> ExactArray:
         loss = self.case.criterion.loss
         options = self.case.options() | self.inputs()
         cotangent = self.cotangents()
-        return reference.gradient(type(loss).__name__, asdict(loss), cotangent=cotangent, **options)
+        return reference_arrays.gradient(
+            type(loss).__name__, asdict(loss), cotangent=cotangent, **options
+        )
 
     def evaluate(self, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
         """The face's value, and its gradient to pred of the sum of cotangent times value."""

@@ -10,7 +10,7 @@ from l2core.conformance.harness import DTYPES, ArrayApiHarness
 
 # Each mistake, and the groups of cases that must notice it.
 MISTAKES = {
-    "multiplies by the mask": {"selection", "variances", "losses"},
+    "multiplies by the mask": {"selection", "parameters", "losses"},
     "weights of 0 are present": {"selection", "reductions"},
     "divides by n": {"reductions", "alignment", "missing", "infinities"},
     "counts what the mask hides": {"reductions", "selection", "empties"},
@@ -26,13 +26,14 @@ MISTAKES = {
     "hides infinities": {"infinities"},
     "swaps its arguments": {"losses"},
     "halves the gradient": {"reductions", "losses", "scalars"},
-    "forgets the weight in the gradient": {"reductions", "selection", "variances"},
+    "forgets the weight in the gradient": {"reductions", "selection", "parameters"},
     "forgets the cotangent": {"reductions", "scalars", "losses"},
     "a root without a guard": {"perfect"},
     "forgets the root": {"reductions", "empties"},
     "returns float64": {"reductions", "scalars", "perfect"},
     "returns shape (1,)": {"scalars", "reductions"},
-    "does not clamp the variance": {"variances"},
+    "does not clamp the variance": {"parameters"},
+    "ignores a parameter": {"parameters"},
     "sums in float16": {"reductions", "losses"},
 }
 
@@ -61,13 +62,14 @@ def written(
     cotangent=None,
     weight=None,
     mask=None,
-    variance=None,
     denominator=None,
+    **parameters,
 ):
     """The value and its gradient in NumPy's float64, cast at the end."""
     dtype, shape = pred.dtype, pred.shape
     p, t = pred.astype(float), target.astype(float)
-    w, m, v = (spread(x, shape, mistake) for x in (weight, mask, variance))
+    w, m = (spread(x, shape, mistake) for x in (weight, mask))
+    given = {name: spread(x, shape, mistake) for name, x in parameters.items()}
     m = np.ones(shape, bool) if mask is None else m.astype(bool)
     w = np.ones(shape) if weight is None else w.astype(float)
     if criterion.nan_targets == "ignore" and mistake != "keeps missing targets":
@@ -79,12 +81,12 @@ def written(
         p, t, w = p * present, t * present, w * m
     else:
         p, t = np.where(present, p, 0), np.where(present, t, 0)
-        v = np.where(present, v, 1)
+        given = {name: np.where(present, x, 0.5) for name, x in given.items()}
         w = np.where(m, w, 0)
     r = t - p if mistake == "swaps its arguments" else p - t
     if mistake == "hides infinities":
         r = np.nan_to_num(r, posinf=1e30, neginf=-1e30)
-    rho, psi = pointwise(criterion.loss, r, v, mistake)
+    rho, psi = pointwise(criterion.loss, r, given, mistake)
     psi = -psi if mistake == "swaps its arguments" else psi
     losses = w * rho
     if mistake == "sums in float16":
@@ -131,9 +133,11 @@ def spread(x, shape, mistake):
     return np.broadcast_to(x, shape)
 
 
-def pointwise(loss, r, v, mistake):
+def pointwise(loss, r, given, mistake):
     if not loss.needs:
-        return loss.rho(r, np), loss.psi(r, np)
+        given = {} if mistake == "ignores a parameter" else given
+        return loss.rho(r, np, **given), loss.psi(r, np, **given)
+    v = given["variance"]
     v = v if mistake == "does not clamp the variance" else np.maximum(v, loss.eps)
     rho = (np.log(v) + r**2 / v) / 2
     return rho + math.log(2 * math.pi) / 2 if loss.full else rho, r / v

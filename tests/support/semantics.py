@@ -5,8 +5,16 @@ import itertools
 import numpy as np
 
 from agreement import Case
-from l2core import AbsoluteError, Criterion, GaussianNLL, HalfSquaredError, Huber, SquaredError
-from subjects import EVERY_LOSS
+from l2core import (
+    AbsoluteError,
+    Criterion,
+    GaussianNLL,
+    HalfSquaredError,
+    Huber,
+    SmoothL1,
+    SquaredError,
+)
+from subjects import EVERY_LOSS, ONE_OF_EACH
 
 rng = np.random.default_rng(20)
 SHAPE = (4, 3)
@@ -231,28 +239,39 @@ def complexes():
             yield case(loss, {}, WEIGHTINGS[name], pred, target)
 
 
-def variances():
-    """A variance aligns like a weight, and below eps counts as eps."""
-    loss = GaussianNLL(eps=1.5)
-    for variance in (
-        2.0,
-        np.array(3.0),
-        np.array([1.0, 2.0, 3.0, 1.5]),
-        np.array([[1.0, 2.0, 4.0]]),
-    ):
-        for arguments in ({}, WEIGHTINGS["weight and mask"]):
-            given = {**arguments, "variance": variance}
-            yield Case(Criterion(loss), PRED, TARGET, given)
-            yield Case(Criterion(loss, "none"), PRED, TARGET, given)
-    hidden = np.where(KEPT, 2.0, np.nan)
-    yield Case(Criterion(loss), PRED, TARGET, {"variance": hidden, "mask": KEPT})
+GIVEN = {"delta": 0.7, "beta": 0.7, "q": 0.3, "tau": 0.3, "variance": 2.0}
+"""Of each parameter a value that no loss has by default."""
+
+
+def parameters():
+    """A parameter given with the call, as a number or an array that aligns like a weight."""
+    rows, columns = np.array([1.0, 0.5, 0.25, 0.75]), np.array([[1.0, 0.5, 0.25]])
+    for kind in map(type, ONE_OF_EACH):
+        for name in kind.parameters:
+            loss, x = kind(), GIVEN[name]
+            each = x * np.array([[1.0, 0.5, 1.25]]) * rows[:, None]
+            for number, given in enumerate((x, np.array(x), x * rows, x * columns, each)):
+                if name == "variance":  # from 1 on nothing cancels; below eps it counts as eps
+                    loss = GaussianNLL(eps=1.5)
+                    given = given + 0.5 if isinstance(given, float) else np.array(given + 0.5)
+                arguments = (WEIGHTINGS["weight and mask"], {})[number % 2]
+                yield Case(Criterion(loss), PRED, TARGET, {**arguments, name: given})
+                yield Case(Criterion(loss, "none"), PRED, TARGET, {**arguments, name: given})
+            hidden = np.where(KEPT, x, np.nan)
+            yield Case(Criterion(loss), PRED, TARGET, {name: hidden, "mask": KEPT})
+            yield Case(Criterion(loss, "sum"), PRED, TARGET, {name: hidden, "weight": KEPT * 2.0})
+    far = np.array([[np.inf, -np.inf, 3.0]] * 4)
+    for delta in (np.inf, np.array([np.inf, 2.0, 0.5, np.inf]), np.full(SHAPE, np.inf)):
+        yield Case(Criterion(Huber(), "none"), far, np.zeros(SHAPE), {"delta": delta})
+    for beta in (0.0, np.array([0.0, 2.0, 0.5, 0.0])):
+        yield Case(Criterion(SmoothL1()), PRED, TARGET, {"beta": beta})
 
 
 GROUPS = {
     f.__name__: list(f())
     for f in (
         *(reductions, selection, alignment, empties, missing, infinities, scalars),
-        *(given_denominators, losses, perfect, variances),
+        *(given_denominators, losses, perfect, parameters),
     )
 }
 COMPLEX = list(complexes())

@@ -23,6 +23,7 @@ KINDS = {
     "half": HalfSquaredError(),
     "absolute": AbsoluteError(),
     "huber": Huber(0.5),
+    "open huber": Huber(),
     "log_cosh": LogCosh(),
     "pinball": Quantile(0.9),
 }
@@ -51,10 +52,15 @@ class Written:
 
     # --- the computation, step by step ------------------------------------------------------------
 
-    def __call__(self, pred, target, weight=None, mask=None):
+    def __call__(self, pred, target, weight=None, mask=None, delta=None):
         if self.reduction not in REDUCTIONS and self.mistake == "checks its options late":
             raise ValueError(f"reduction: expected one of {REDUCTIONS}, got {self.reduction!r}")
         self.check(pred, target)
+        self.given = delta
+        if delta is not None:
+            self.given = delta.reshape(delta.shape + (1,) * (pred.ndim - delta.ndim))
+            if self.mistake == "no gradient to its parameter":
+                self.given = self.given.detach()
         w, present = self.selected(pred, target, weight, mask)
         pred, target = self.widened(pred, target)
         rho = self.rho(*self.filled(pred, target, present))
@@ -76,7 +82,10 @@ class Written:
                 raise TypeError(f"pred and target: expected tensors, got {type(x).__name__}")
         if pred.shape != target.shape and self.mistake != "broadcasts":
             raise ValueError(f"expected equal shapes, got {pred.shape} and {target.shape}")
-        refused = self.kind in ("huber", "log_cosh") and self.mistake != "takes complex numbers"
+        refused = (
+            self.kind in ("huber", "open huber", "log_cosh")
+            and self.mistake != "takes complex numbers"
+        )
         if refused and (pred.is_complex() or target.is_complex()):
             raise TypeError(f"pred: expected a real dtype, got {pred.dtype}")
 
@@ -131,6 +140,8 @@ class Written:
             w = present.to(torch.float32)
         return w, present
 
+    given = None
+
     def finite(self, pred, target):
         """Where the loss is a number."""
         pred, target = self.widened(pred.detach(), target.detach())
@@ -159,8 +170,9 @@ class Written:
                 rho = torch.where(r >= 0, r, -r)
             case "absolute":
                 rho = torch.abs(r)
-            case "huber":
-                size = torch.clamp(torch.abs(r), max=self.delta)
+            case "huber" | "open huber":
+                delta = torch.tensor(self.delta) if self.given is None else self.given
+                size = torch.minimum(torch.abs(r), delta.to(r.dtype))
                 rho = size * (torch.abs(r) - 0.5 * size)
             case "log_cosh":
                 rho = self.log_cosh(r)

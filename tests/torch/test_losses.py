@@ -234,3 +234,25 @@ def test_the_textbook_form_loses_every_digit():
     textbook = r + F.softplus(-2 * r) - torch.log(torch.tensor(2.0))
     assert abs(textbook.item() - 5e-9) > 4e-9
     assert abs(l2torch.LogCoshLoss()(r, torch.zeros(1)).item() - 5e-9) < 5e-9 * 24 * U32
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "name"),
+    [
+        (l2torch.functional.huber_loss, "delta"),
+        (l2torch.functional.smooth_l1_loss, "beta"),
+        (l2torch.functional.quantile_loss, "q"),
+    ],
+)
+def test_functions_take_tensors_of_a_parameter(f, name):
+    """Of two rows each its own, of powers of two: nothing rounds."""
+    r, zero = torch.tensor([[-2.0, 0.25], [0.125, 4.0]]), torch.zeros(2)
+    x = torch.tensor([0.5, 0.25], requires_grad=True)
+    found = f(r, torch.zeros(2, 2), reduction="sum", **{name: x})
+    rows = [f(r[i], zero, reduction="sum", **{name: (0.5, 0.25)[i]}) for i in (0, 1)]
+    assert float(found.detach()) == float(sum(rows))
+    expected = {"delta": [1.5, 3.75], "beta": [-0.5 - 0.125, -0.5 - 0.125], "q": [1.75, -4.125]}
+    assert torch.autograd.grad(found, x)[0].tolist() == expected[name]

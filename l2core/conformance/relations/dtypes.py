@@ -168,8 +168,7 @@ def _may_be_left_out(trial: Trial) -> bool:
 
 def _with(trial: Trial, case: Case, loss: Any, pred: Any, target: Any) -> Any:
     given = {"pred": pred, "target": target}
-    if case.variance is not None:
-        given["variance"] = trial.harness.array(case.variance)
+    given |= {name: trial.harness.array(x) for name, x in case.parameters.items()}
     positional, named = trial.subject.arguments(given)
     return loss(*positional, **named)
 

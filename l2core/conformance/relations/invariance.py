@@ -10,7 +10,7 @@ import numpy as np
 
 from l2core.conformance.bounds import as_floats
 from l2core.conformance.case import Case, make_case
-from l2core.conformance.cases import Inputs, fitted
+from l2core.conformance.cases import Inputs, fitted, needed
 from l2core.conformance.checks import both, check, differentiable, has, plain, reduces, takes
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.subjects import Claim, Subject
@@ -135,8 +135,9 @@ def padded(trial: Trial, case: Case, by: str) -> Case:
         "pred": longer(case.pred, RUBBISH),
         "target": longer(case.target, RUBBISH[::-1]),
     }
-    if case.variance is not None:
-        changes["variance"] = longer(case.variance, 1.0)
+    for name, x in case.parameters.items():
+        if isinstance(x, np.ndarray) and x.shape[:1] == case.pred.shape[:1]:
+            changes[name] = longer(x, RUBBISH)
     kind: Any = bool if by == "mask" else case.real
     present = getattr(case, by)
     if not isinstance(present, np.ndarray):
@@ -209,9 +210,7 @@ def _big(subject: Subject, claim: Claim) -> Sequence[Case]:
     found = Case(
         pred, np.zeros_like(pred), dtype=dtype, code=f"np.resize([0.1, -2.5, 3.7, 0.4, -0.9], {n})"
     )
-    if claim.criterion.loss.needs:
-        found = found.but(variance=np.ones_like(pred))
-    return [found] if 1 in subject.ndims else []
+    return [needed(found, claim, 1.0)] if 1 in subject.ndims else []
 
 
 @invariance(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from l2core.conformance.case import Case, make_case, recast
-from l2core.conformance.cases import fitted
+from l2core.conformance.cases import fitted, needed
 from l2core.conformance.checks import both, check, plain, takes
 from l2core.conformance.harness import NUMPY, Harness
 from l2core.conformance.subjects import Claim, Subject, evaluate
@@ -41,9 +41,7 @@ def _unequal(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]
     found = []
     for p, t in fits:
         each = make_case(np.arange(np.prod(p)).reshape(p), np.arange(np.prod(t)).reshape(t), dtype)
-        if claim.criterion.loss.needs:
-            each = each.but(variance=np.ones(p, each.real))
-        found.append(each)
+        found.append(needed(each, claim, 1.0))
     return found
 
 
@@ -62,8 +60,7 @@ def _shapes(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
     shapes = [(2, 3), (0, 3)] if claim.criterion.reduction != "none" else [(2, 3)]
     dtype = subject.dtypes[0]
     found = [make_case(np.ones(s), np.zeros(s), dtype) for s in shapes if 2 in subject.ndims]
-    if claim.criterion.loss.needs:
-        found = [c.but(variance=np.ones(c.pred.shape, c.real)) for c in found]
+    found = [needed(c, claim, 1.0) for c in found]
     return [*found, *(_unequal(subject, claim, harness) if len(shapes) == 1 else [])]
 
 
@@ -145,9 +142,7 @@ def weighted_mean(trial: Trial, case: Case) -> None:
 
 def _one_axis(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
     found = recast(make_case([1.0, 100.0], [0.0, 0.0], weight=[1.0, 0.0]), subject.dtypes[0])
-    if claim.criterion.loss.needs:
-        found = found.but(variance=np.ones(2, found.real))
-    return [found]
+    return [needed(found, claim, 1.0)]
 
 
 @semantics(
@@ -165,9 +160,7 @@ def _squares(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]
     for shape in shapes:
         pred = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
         each = make_case(pred, 0 * pred, subject.dtypes[0], weight=[1.0, 3.0])
-        if claim.criterion.loss.needs:
-            each = each.but(variance=np.ones(shape, each.real))
-        found.append(each)
+        found.append(needed(each, claim, 1.0))
     return found
 
 

@@ -89,9 +89,8 @@ def vmap_of_gradient(trial: Trial, case: Case) -> None:
 
 def _mapped(trial: Trial, stacked: Case, feature: str) -> NumpyArray:
     row = _rows(trial, stacked)[0]
-    given = (
-        stacked if row.variance is None else stacked.but(variance=np.full((3, 3), 0.5, row.real))
-    )
+    many = {name: np.stack([x] * 3) for name, x in row.parameters.items()}
+    given = stacked.but(**many)
     trial.record(given, feature)
     f, arrays = trial.function(given)
     return trial.feature(feature, f, *arrays)
