@@ -80,6 +80,11 @@ def _number(name: str, value: Any, low: float, high: float, expected: str) -> fl
     return number
 
 
+def _given(parameter: Any, fixed: float) -> Any:
+    """The parameter that came with the call, or the fixed one."""
+    return fixed if parameter is None else parameter
+
+
 def _sign(r: Array, xp: Namespace) -> Array:
     """-1, 0 or 1 by the sign of r, and NaN for NaN (which not every framework's own sign keeps)."""
     if is_complex(r):
@@ -186,11 +191,11 @@ class Huber(Loss):
         return xp.where(delta == math.inf, HalfSquaredError().rho(r, xp), rho)
 
     def psi(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
-        limit: Any = self.delta if delta is None else delta
+        limit = _given(delta, self.delta)
         return xp.clip(r, -limit, limit)
 
     def curvature(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
-        limit: Any = self.delta if delta is None else delta
+        limit = _given(delta, self.delta)
         return xp.where(xp.abs(r) > limit, 0.0, xp.full_like(r, 1.0))
 
 
@@ -290,12 +295,12 @@ class Quantile(Loss):
         object.__setattr__(self, "q", q)
 
     def rho(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
-        q = self.q if q is None else q
-        return xp.where(r > 0, (1 - q) * r, -q * r)
+        p = _given(q, self.q)
+        return xp.where(r > 0, (1 - p) * r, -p * r)
 
     def psi(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
-        q = self.q if q is None else q
-        return xp.where(r > 0, 1 - q, xp.where(r < 0, -q, r))
+        p = _given(q, self.q)
+        return xp.where(r > 0, 1 - p, xp.where(r < 0, -p, r))
 
     def curvature(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
         return xp.full_like(r, 0.0)
@@ -318,15 +323,15 @@ class Expectile(Loss):
         object.__setattr__(self, "tau", tau)
 
     def rho(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
-        tau = self.tau if tau is None else tau
-        return xp.where(r > 0, (1 - tau) * r, tau * r) * r
+        p = _given(tau, self.tau)
+        return xp.where(r > 0, (1 - p) * r, p * r) * r
 
     def psi(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
         return self.curvature(r, xp, tau) * r
 
     def curvature(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
-        tau = self.tau if tau is None else tau
-        return xp.where(r > 0, 2 * (1 - tau), 2 * tau + xp.full_like(r, 0.0))
+        p = _given(tau, self.tau)
+        return xp.where(r > 0, 2 * (1 - p), 2 * p + xp.full_like(r, 0.0))
 
 
 @dataclass(frozen=True)

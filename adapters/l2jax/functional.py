@@ -34,9 +34,8 @@ class _Optax(Criterion):
 def _elementwise(loss: Loss, predictions: Array, targets: Array | None, **parameters: Any) -> Array:
     criterion = _Optax(loss, "none")
     predictions = _argument(predictions, "predictions")
-    if targets is None:
-        targets = _zeros(predictions)
-    return criterion(predictions, _argument(targets, "targets"), **parameters)
+    other = _zeros(predictions) if targets is None else _argument(targets, "targets")
+    return criterion(predictions, other, **parameters)
 
 
 def _argument(x: Array, name: str) -> Array:
