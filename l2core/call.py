@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from l2core.arrays import Array
+from l2core.config import Axis, LossLike, axis_of, loss_of
 from l2core.losses import Loss, SquaredError
 
 NONE: Mapping[str, Any] = MappingProxyType({})
@@ -54,13 +56,43 @@ class Call(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Meaning:
     """The fields of a criterion, which say what a call means: :class:`l2core.Criterion` has them."""
 
-    loss: Loss = SquaredError()  # noqa: RUF009 (frozen)
-    reduction: str = "mean"
-    denominator: str | float = "weight"
-    axis: int | tuple[int, ...] | None = None
-    empty: str = "nan"
-    nan_targets: str = "propagate"
+    loss: Loss
+    reduction: str
+    denominator: str | float
+    axis: int | tuple[int, ...] | None
+    empty: str
+    nan_targets: str
+
+    def __init__(
+        self,
+        loss: LossLike = SquaredError(),  # noqa: B008 (frozen)
+        reduction: str = "mean",
+        denominator: str | float = "weight",
+        axis: Axis = None,
+        empty: str = "nan",
+        nan_targets: str = "propagate",
+    ) -> None:
+        known = object.__setattr__  # past what freezes them
+        known(self, "loss", loss_of(loss))
+        known(self, "reduction", reduction)
+        # A NumPy scalar would not survive JSON.
+        number = isinstance(denominator, Real) and not isinstance(denominator, bool)
+        known(self, "denominator", float(denominator) if number else denominator)
+        known(self, "axis", axis_of(axis))
+        known(self, "empty", empty)
+        known(self, "nan_targets", nan_targets)
+        self._check()
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The fields that have not their defaults, by name."""
+        usual = Meaning()
+        both = ((f.name, getattr(self, f.name), getattr(usual, f.name)) for f in fields(Meaning))
+        return {name: value for name, value, default in both if value != default}
+
+    def _check(self) -> None:
+        """TypeError or ValueError for a field that means nothing."""

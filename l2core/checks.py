@@ -58,15 +58,7 @@ def check_axis(axis: Any) -> None:
     """An axis: None, an int or a tuple of ints."""
     for a in axis if isinstance(axis, tuple) else () if axis is None else (axis,):
         if isinstance(a, bool) or not isinstance(a, int):
-            raise TypeError(f"axis: expected None, an int or a tuple of ints, got {axis!r}")
-
-
-def check_keys(name: str, config: Any, expected: set[str]) -> None:
-    """TypeError unless it is a dict, ValueError unless its keys are exactly these."""
-    if not isinstance(config, Mapping):
-        raise TypeError(f"{name}: expected a dict, got {config!r}")
-    if set(config) != expected:
-        raise ValueError(f"{name}: expected the keys {sorted(expected)}, got {list(config)}")
+            raise TypeError(f"axis: expected None, an int or a sequence of ints, got {axis!r}")
 
 
 def checked_dtype(x: Any, name: str, backend: Backend) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from l2core import fastpath
 from l2core.arrays import Array
@@ -16,13 +16,12 @@ from l2core.checks import (
     check_axis,
     check_call,
     check_denominator,
-    check_keys,
     check_out,
     one_of,
     true_first,
 )
+from l2core.config import check_keys, config_of
 from l2core.dtypes import COMPLEX_FLOATS, REAL_FLOATS, dtype_name
-from l2core.losses import LOSSES, Loss
 from l2core.prepared import Prepared, cast_to, prepared, selected, single_sum
 from l2core.terms import EMPTY, Terms
 
@@ -32,18 +31,27 @@ NAN_TARGETS = ("propagate", "ignore")
 CONFIG_VERSION = 1
 
 
-@dataclass(frozen=True)
+def told_by(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields in a ``to_config`` mapping."""
+    check_keys("config", config, ("version", *(field.name for field in fields(Meaning))))
+    version = config.get("version", CONFIG_VERSION)
+    if version != CONFIG_VERSION:
+        raise ValueError(f"version: expected {CONFIG_VERSION}, got {version!r}")
+    return {name: x for name, x in config.items() if name != "version"}
+
+
 class Criterion(Meaning):
     """The full meaning of a loss, as data: hashable, and it survives JSON.
 
     Parameters
     ----------
-    loss: the pointwise loss, e.g. ``SquaredError()``.
+    loss: the pointwise loss: ``Huber(0.5)``, its name (``"Huber"``, ``"huber"``), or a mapping of
+        its name and fields (``{"name": "Huber", "delta": 0.5}``).
     reduction: ``"none"`` (ω·rho), ``"sum"``, ``"mean"`` or ``"root_mean"``.
     denominator: what a mean divides by: ``"weight"`` (Σω, the default), ``"count"`` (selected
         elements), ``"size"`` (all elements, absent ones too), ``"batch"`` (the length of axis 0)
         or a number > 0.
-    axis: reduce over these axes only; None: over all.
+    axis: reduce over this axis, or this sequence of axes, only; None: over all.
     empty: the mean over nothing: ``"nan"``, or ``"zero"`` with zero gradient.
     nan_targets: ``"propagate"``, or ``"ignore"``, which masks NaN targets (never NaN predictions).
 
@@ -55,15 +63,11 @@ class Criterion(Meaning):
     _backend: ClassVar[Backend | None] = None
     _names: ClassVar[tuple[str, str, str]] = ("pred", "target", "weight")
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.loss, Loss):
-            raise TypeError(f"loss: expected a Loss such as SquaredError(), got {self.loss!r}")
+    def _check(self) -> None:
         one_of("reduction", self.reduction, REDUCTIONS)
         one_of("empty", self.empty, tuple(EMPTY))
         one_of("nan_targets", self.nan_targets, NAN_TARGETS)
         check_denominator(self.denominator, DENOMINATORS)
-        if not isinstance(self.denominator, str):  # a NumPy scalar would not survive JSON
-            object.__setattr__(self, "denominator", float(self.denominator))
         check_axis(self.axis)
         if self.reduction == "none" and self.axis is not None:
             raise ValueError(f'axis: expected None with reduction "none", got {self.axis!r}')
@@ -135,28 +139,18 @@ class Criterion(Meaning):
     def to_config(self) -> dict[str, Any]:
         """A plain dict that JSON can hold: version, loss with its parameters, fields."""
         config: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(Criterion)}
-        loss = {f.name: getattr(self.loss, f.name) for f in fields(self.loss)}
-        config["loss"] = {"name": type(self.loss).__name__, **loss}
+        config["loss"] = config_of(self.loss)
         if isinstance(self.axis, tuple):
             config["axis"] = list(self.axis)
         return {"version": CONFIG_VERSION, **config}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Criterion:
-        """The criterion of a ``to_config`` dict; ValueError for unknown or missing keys."""
-        check_keys("config", config, {"version", *(f.name for f in fields(Criterion))})
-        if config["version"] != CONFIG_VERSION:
-            raise ValueError(f"version: expected {CONFIG_VERSION}, got {config['version']!r}")
-        loss = config["loss"]
-        if not isinstance(loss, Mapping) or "name" not in loss:
-            raise TypeError(f"loss: expected a dict with a name, got {loss!r}")
-        one_of("loss name", loss["name"], tuple(LOSSES))
-        kind = LOSSES[loss["name"]]
-        check_keys("loss", loss, {"name", *(f.name for f in fields(kind))})
-        arguments = {k: v for k, v in config.items() if k not in ("version", "loss")}
-        if isinstance(arguments["axis"], list):
-            arguments["axis"] = tuple(arguments["axis"])
-        return cls(loss=kind(**{k: v for k, v in loss.items() if k != "name"}), **arguments)
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The criterion of a ``to_config`` mapping; what it leaves out has its default.
+
+        ValueError for keys that are unknown, and for the version of a later format.
+        """
+        return cls(**told_by(config))
 
     # --- the path of a call, which an adapter may lead through a compiler ------------------------
 

@@ -12,6 +12,7 @@ it under its class name, which is how :meth:`l2core.Criterion.from_config` and t
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar
@@ -25,15 +26,15 @@ LOSSES: dict[str, type[Loss]] = {}
 _FLOAT32_TINY = 2.0**-126
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A pointwise loss of the residual; subclass it to add one.
+class Loss(ABC):
+    """A pointwise loss of the residual; subclass it, as a frozen dataclass, to add one.
 
     ``complex_valued`` says that rho has a meaning for complex residuals (real result);
     ``symmetric`` that rho(-r) = rho(r). ``parameters`` may come with a call, as numbers or arrays,
     which rho, psi and curvature take by name; those in ``needs``, which are no fields, have to.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # of each, though not of this base
     complex_valued: ClassVar[bool] = False
     symmetric: ClassVar[bool] = False
     parameters: ClassVar[tuple[str, ...]] = ()
@@ -41,6 +42,9 @@ class Loss:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        plain = (getattr(cls, name) for name in ("rho", "psi", "curvature"))
+        if any(getattr(function, "__isabstractmethod__", False) for function in plain):
+            return  # a base of losses
         known = LOSSES.get(cls.__name__)
         if known is not None and (known.__module__, known.__qualname__) != (
             cls.__module__,
@@ -57,17 +61,17 @@ class Loss:
         replace(self, **{name: value})
 
     # Each names the parameters that it takes: hence the untyped rest.
+    @abstractmethod
     def rho(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
         """The loss of each residual."""
-        raise NotImplementedError(f"{type(self).__name__}.rho")
 
+    @abstractmethod
     def psi(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
         """The derivative of rho; at a kink the chosen subgradient, 0 at r = 0."""
-        raise NotImplementedError(f"{type(self).__name__}.psi")
 
+    @abstractmethod
     def curvature(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
         """The derivative of psi; at a jump of psi the value from inside."""
-        raise NotImplementedError(f"{type(self).__name__}.curvature")
 
 
 def _number(name: str, value: Any, low: float, high: float, expected: str) -> float:

@@ -260,7 +260,7 @@ def test_errors_while_tracing(harness, mode):
 
 
 CONSTRUCTION = [  # error, field, arguments
-    (TypeError, "loss", {"loss": "mse"}),
+    (ValueError, "loss", {"loss": "mse"}),
     (TypeError, "loss", {"loss": None}),
     (TypeError, "loss", {"loss": SquaredError}),
     (ValueError, "reduction", {"reduction": "Mean"}),
@@ -276,7 +276,7 @@ CONSTRUCTION = [  # error, field, arguments
     (TypeError, "denominator", {"denominator": np.ones(3)}),
     (TypeError, "axis", {"axis": "0"}),
     (TypeError, "axis", {"axis": 1.0}),
-    (TypeError, "axis", {"axis": [0, 1]}),
+    (TypeError, "axis", {"axis": [0, 1.5]}),
     (TypeError, "axis", {"axis": (0, None)}),
     (TypeError, "axis", {"axis": True}),
     (ValueError, "empty", {"empty": "Zero"}),

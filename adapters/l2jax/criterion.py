@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, cast
@@ -27,7 +26,6 @@ tree_util.register_dataclass(
 )
 
 
-@dataclass(frozen=True)
 class Criterion(l2core.Criterion):
     """An :class:`l2core.Criterion` of JAX arrays, for use under any transform.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import jax
@@ -24,7 +23,6 @@ from l2core import (
 from l2jax.criterion import Criterion, as_array
 
 
-@dataclass(frozen=True)
 class _Optax(Criterion):
     """A criterion whose errors use optax's argument names."""
 

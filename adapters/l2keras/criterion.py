@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar, cast
 
@@ -11,12 +12,13 @@ import numpy as np
 from keras.src.backend import get_keras_mask  # JAX's tracers hold no attribute; no public name
 
 import l2core
-from l2core import Loss, SquaredError, Terms
+from l2core import SquaredError, Terms
 from l2core.arrays import Array
 from l2core.attributes import Attributes
 from l2core.backend import Backend, check_array, narrowed
 from l2core.call import Call
 from l2core.checks import check_parameters
+from l2core.config import Axis, LossLike
 from l2core.dtypes import KNOWN, dtype_name
 from l2core.numpy_backend import NUMPY
 from l2keras.distribution import all_reduced, replicas
@@ -42,7 +44,6 @@ BACKEND = _keras_backend()
 """The backend of the framework that Keras runs on, which does not change in a process."""
 
 
-@dataclass(frozen=True)
 class Core(l2core.Criterion):
     """The core's criterion with Keras's argument names, for tensors of Keras's backend."""
 
@@ -206,10 +207,10 @@ class Criterion(KerasLoss):
 
     def __init__(
         self,
-        loss: Loss = SquaredError(),  # noqa: B008 (frozen)
+        loss: LossLike = SquaredError(),  # noqa: B008 (frozen)
         reduction: str = "mean",
         denominator: str | float = "weight",
-        axis: int | tuple[int, ...] | None = None,
+        axis: Axis = None,
         empty: str = "nan",
         nan_targets: str = "propagate",
         *,
@@ -225,9 +226,13 @@ class Criterion(KerasLoss):
         """Take another criterion, its reduction in place of Keras's."""
         self.__dict__.update(criterion=criterion, reduction=criterion.reduction)
 
+    def to_config(self) -> dict[str, Any]:
+        """What it means, as :meth:`l2core.Criterion.to_config` has it, without Keras's name and dtype."""
+        return self.criterion.to_config()
+
     def get_config(self) -> dict[str, Any]:
         """The criterion's config beside Keras's own."""
-        return {**super().get_config(), "criterion": self.criterion.to_config()}
+        return {**super().get_config(), "criterion": self.to_config()}
 
     @classmethod
     def of(cls, core: l2core.Criterion, name: str | None = None, dtype: Any = None) -> Criterion:
@@ -236,6 +241,8 @@ class Criterion(KerasLoss):
         return cls(core.loss, *fields, name=name, dtype=dtype)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Criterion:
-        """The loss of a ``get_config`` dict."""
+    def from_config(cls, config: Mapping[str, Any]) -> Criterion:
+        """The loss of what ``get_config`` or ``to_config`` gave."""
+        if "criterion" not in config:
+            return cls.of(Core.from_config(config))
         return cls.of(Core.from_config(config["criterion"]), config["name"], config["dtype"])

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 import l2core
-from l2core import Loss, SquaredError, Terms
+from l2core import SquaredError, Terms
 from l2core.attributes import Attributes
 from l2core.backend import Backend
+from l2core.config import Axis, LossLike, loss_of
+from l2core.criterion import told_by
 from l2torch.backend import BACKEND
 
 
-@dataclass(frozen=True)
 class _Core(l2core.Criterion):
     _backend: ClassVar[Backend | None] = BACKEND
     _names: ClassVar[tuple[str, str, str]] = ("input", "target", "weight")
@@ -33,10 +35,10 @@ class Criterion(Attributes, nn.Module):
 
     def __init__(
         self,
-        loss: Loss = SquaredError(),  # noqa: B008 (frozen)
+        loss: LossLike = SquaredError(),  # noqa: B008 (frozen)
         reduction: str = "mean",
         denominator: str | float = "weight",
-        axis: int | tuple[int, ...] | None = None,
+        axis: Axis = None,
         empty: str = "nan",
         nan_targets: str = "propagate",
     ) -> None:
@@ -68,6 +70,27 @@ class Criterion(Attributes, nn.Module):
         """Numerator and denominator of the mean, as :meth:`l2core.Criterion.terms` says."""
         return self.criterion.terms(input, target, **others)
 
+    def to_config(self) -> dict[str, Any]:
+        """What it means, as :meth:`l2core.Criterion.to_config` has it."""
+        return self.criterion.to_config()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The module of a ``to_config`` mapping; what it leaves out is as ``cls()`` has it."""
+        module = cls()
+        told = told_by(config)
+        if "loss" in cls.fixed and "loss" in told:
+            expected = type(module.criterion.loss)
+            if not isinstance(loss_of(told["loss"]), expected):
+                raise ValueError(
+                    f"loss: expected {expected.__name__} in {cls.__name__}, got {told['loss']!r}"
+                )
+            module.change(replace(module.criterion, loss=told.pop("loss")))
+        for name, x in told.items():
+            if getattr(module, name) != x:
+                setattr(module, name, x)
+        return module
+
     def missing(self, name: str) -> Any:
         """A parameter, buffer or module that a class of the user's has."""
         return nn.Module.__getattr__(self, name)
@@ -76,9 +99,6 @@ class Criterion(Attributes, nn.Module):
         """The loss with its parameters, and the fields that differ from their defaults."""
         if torch.compiler.is_compiling():  # vmap wants a name; parameters may be symbols there
             return type(self.criterion.loss).__name__
-        changed = [
-            f"{field.name}={getattr(self.criterion, field.name)!r}"
-            for field in fields(self.criterion)
-            if field.name != "loss" and getattr(self.criterion, field.name) != field.default
-        ]
-        return ", ".join([repr(self.criterion.loss), *changed])
+        told = self.criterion.changed
+        loss = repr(told.pop("loss", self.criterion.loss))
+        return ", ".join([loss, *(f"{name}={x!r}" for name, x in told.items())])

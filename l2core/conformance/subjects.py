@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import import_module
 from types import CodeType
@@ -217,12 +217,8 @@ def criteria() -> list[Criterion]:
 
 def written(criterion: Criterion, face: str) -> str:
     """Code that makes this criterion by the class of this name, defaults left out."""
-    set_fields = [
-        f"{f.name}={getattr(criterion, f.name)!r}"
-        for f in fields(Criterion)
-        if f.name == "loss" or getattr(criterion, f.name) != f.default
-    ]
-    return f"{face}({', '.join(set_fields)})"
+    told = {"loss": criterion.loss, **criterion.changed}
+    return f"{face}({', '.join(f'{name}={x!r}' for name, x in told.items())})"
 
 
 def of_ours(name: str, harness: str, face: str, **description: Any) -> Subject:

@@ -118,8 +118,8 @@ def test_registered_names_work_in_a_config():
 def test_what_does_not_fit_fails_loudly():
     config = l2keras.Criterion(l2core.Huber(0.5)).get_config()
     for change, message in (
-        ({"name": "Hubert", "delta": 0.5}, "loss name: expected one of"),
-        ({"name": "Huber"}, r"loss: expected the keys \['delta', 'name'\]"),
+        ({"name": "Hubert", "delta": 0.5}, "loss: expected one of"),
+        ({"name": "Huber", "beta": 1.0}, r"loss: expected keys among \['delta'\]"),
     ):
         broken = config | {"criterion": config["criterion"] | {"loss": change}}
         with pytest.raises(ValueError, match=message):
@@ -159,3 +159,17 @@ def test_a_loss_in_the_graph_takes_what_it_takes_outside(tmp_path):
     for one in (model, loaded):
         # Fifteen terms of size 1 with a logarithm each, added up: 15 * 16 roundings over 7.
         np.testing.assert_allclose(one([y, x, y > 1, v]), expected, rtol=0, atol=35 * 2**-24)
+
+
+@pytest.mark.parametrize("loss", ["huber", "Huber", {"name": "huber"}, l2core.Huber()], ids=repr)
+def test_plain_data(loss):
+    """A name, a mapping or the loss itself; to_config and from_config as on the other faces."""
+    found = l2keras.Criterion(loss, axis=[0])
+    assert found.criterion == l2keras.Criterion(l2core.Huber(), axis=(0,)).criterion
+    config = json.loads(json.dumps(found.to_config()))
+    assert config == l2core.Criterion("huber", axis=(0,)).to_config()
+    for given in (config, {"loss": loss, "axis": [0]}):
+        assert l2keras.Criterion.from_config(given).criterion == found.criterion
+    assert l2keras.Criterion.from_config({}).criterion == l2keras.Criterion().criterion
+    with pytest.raises(ValueError, match="config: expected keys among"):
+        l2keras.Criterion.from_config({"los": "huber"})
