@@ -15,6 +15,7 @@ from l2core.losses import (
     SmoothL1,
     SquaredError,
 )
+from l2core.scoring import scorer
 from l2core.terms import Terms
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "SmoothL1",
     "SquaredError",
     "Terms",
+    "scorer",
 ]
 __version__ = "0.1.0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from l2core.checks import true_first
 from l2core.criterion import Criterion
@@ -20,7 +20,8 @@ class Attributes:
     ``fixed`` names what an object of its kind has for good.
     """
 
-    criterion: Criterion
+    if TYPE_CHECKING:  # an annotation of a class of their own is too much for torch.jit.script
+        criterion: Criterion
     fixed: ClassVar[frozenset[str]] = frozenset()
     _package: ClassVar[str] = ""
     """Whose classes have no other attributes; those that users derive may."""

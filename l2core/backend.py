@@ -92,6 +92,14 @@ class Backend(Protocol):
         """A 0-d array on the device of ``like``."""
         ...
 
+    def detached(self, x: Array) -> Array:
+        """x as a constant to any gradient."""
+        ...
+
+    def moved(self, x: Array, where: Any) -> Array:
+        """x on this device, or in this dtype."""
+        ...
+
     def matched(self, x: Array, pred: Array) -> Array:
         """x, checked when it runs to have pred's leading lengths where tracing leaves them open."""
         ...
@@ -147,6 +155,19 @@ class PlainPathOnly:
 
     def number(self, x: float, like: Array) -> Any:
         return x
+
+    def detached(self, x: Array) -> Array:
+        return x
+
+    def moved(self, x: Array, where: Any) -> Array:
+        import array_api_compat  # not above: most of the time that importing l2core would take
+
+        try:
+            dtype = np.dtype(where)
+        except TypeError:
+            return array_api_compat.to_device(x, where)
+        xp: Any = array_api_compat.array_namespace(x)
+        return xp.astype(x, getattr(xp, dtype.name))
 
     def widest_of(self, x: Array) -> str:
         return self.widest

@@ -19,8 +19,7 @@ from l2core.losses import LOSSES
 
 TRUE_FIRST = {
     "keras": "l2keras.Criterion(...) as loss and l2keras.CriterionMetric(...) as metric",
-    "sklearn": "a function of (y_true, y_pred, sample_weight=None) that calls "
-    "criterion(y_pred, y_true, weight=sample_weight)",
+    "sklearn": "l2core.scorer(criterion)",
 }
 """Who calls a loss as (y_true, y_pred), and what to give to them instead."""
 

@@ -156,8 +156,10 @@ class Criterion(Meaning):
 
     def _value_of(self, call: Call) -> Array:
         backend = check_call(self, call, self._names, self._backend)
-        if isinstance(backend, PlainBackend) and not self._symmetric and (wrong := true_first(2)):
-            raise TypeError(wrong)
+        if isinstance(backend, PlainBackend) and not self._symmetric:
+            wrong = true_first(2)
+            if wrong:
+                raise TypeError(wrong)
         if fastpath.enabled and not call.parameters:
             fused = backend.fused(self, call)
             if fused is not None:
@@ -169,7 +171,10 @@ class Criterion(Meaning):
     def _terms_of(self, call: Call) -> Terms:
         inputs = prepared(self, check_call(self, call, self._names, self._backend), call)
         total = self._numerator(inputs)
-        return self._terms(total, self._denominator(inputs, total))
+        denominator, backend = self._denominator(inputs, total), inputs.backend
+        if not isinstance(denominator, backend.arrays):
+            denominator = backend.scalar(denominator, inputs.real, total)
+        return self._terms(total, denominator)
 
     def _gradient_of(self, call: Call, out: Array | None) -> tuple[Array, Array]:
         backend = check_call(self, call, self._names, self._backend)

@@ -60,6 +60,10 @@ class NumpyBackend(PlainBackend):
         """See :class:`l2core.backend.Backend`."""
         return True
 
+    def scalar(self, value: float, dtype: str, like: Array) -> Array:
+        """See :class:`l2core.backend.Backend`."""
+        return np.dtype(dtype).type(value)
+
 
 NUMPY = NumpyBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))
 register(NUMPY, np.ndarray)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from l2core.arrays import Array, Namespace
@@ -17,8 +19,10 @@ EMPTY = {"nan": math.nan, "zero": 1.0}
 class Terms:
     """The two sums of a mean. They add up over any split of the data: ``sum(parts).value()``.
 
-    ``denominator`` is a number or an array of the numerator's shape or of none. A denominator that
-    the caller gave is that of the part, so parts add up to the whole only if their denominators do.
+    ``denominator`` is an array like the numerator, of its shape or of none: both may go through an
+    all-reduce. A denominator that the caller gave is that of the part, so parts add up to the whole
+    only if their denominators do. Terms times a number k count as k times the same data, with the
+    same value. They are a pytree of PyTorch and of JAX, once l2torch or l2jax is imported.
     Totals do not drift, however many parts come: ``compensation`` is what rounding took from the
     sums of numerators and of denominators, kept beside them.
     """
@@ -49,9 +53,35 @@ class Terms:
             return self
         return NotImplemented
 
+    def __mul__(self, times: Any) -> Terms:
+        if not isinstance(times, Real) and getattr(times, "shape", None) != ():
+            return NotImplemented
+        return self._each(lambda x: x * times)
+
+    __rmul__ = __mul__
+
     def value(self) -> Array:
         """numerator / denominator, or its square root; the gradient of a root at 0 is 0."""
         return self._whole()._value(backend_of(self.numerator, "numerator"))
+
+    def item(self) -> float:
+        """The value as a Python number; only of terms without axes. It waits for the device."""
+        return float(self.value())
+
+    def detach(self) -> Terms:
+        """The same numbers, out of the graph of any gradient."""
+        return self._each(backend_of(self.numerator, "numerator").detached)
+
+    def to(self, where: Any) -> Terms:
+        """The same on another device, or in another dtype, each as the framework names it."""
+        backend = backend_of(self.numerator, "numerator")
+        return self._each(lambda x: backend.moved(x, where))
+
+    def _each(self, f: Callable[[Any], Any]) -> Terms:
+        """With f of each of the arrays."""
+        first, second = (f(x) if hasattr(x, "dtype") else x for x in self.compensation)
+        numerator, denominator = f(self.numerator), f(self.denominator)
+        return Terms(numerator, denominator, self.root, self.empty, (first, second))
 
     def _whole(self) -> Terms:
         """The same with the compensation put back."""

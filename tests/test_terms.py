@@ -124,6 +124,38 @@ def test_terms_are_of_means():
             Criterion(reduction=reduction).terms(np.ones(3), np.zeros(3))
 
 
+@pytest.mark.parametrize("denominator", ["weight", "count", "size", "batch", 7.0])
+def test_a_denominator_is_an_array_like_the_numerator(harness, denominator):
+    """Ready for an all-reduce, however it is known."""
+    for axis in (None, 0):
+        pred, target, more = given_arrays(harness)
+        for given in ({}, more, {"denominator": 3}):
+            terms = Criterion(denominator=denominator, axis=axis).terms(pred, target, **given)
+            assert type(terms.denominator) is type(terms.numerator)
+            assert harness.numpy(terms.denominator).dtype == np.float32
+            assert harness.numpy(terms.denominator).shape in ((), (3,) if axis == 0 else ())
+
+
+def test_terms_times_a_number_count_so_many_times(harness):
+    pred, target, more = given_arrays(harness)
+    first = Criterion().terms(pred[:1], target[:1])
+    second = Criterion().terms(pred[1:], target[1:])
+    once = harness.numpy((first + first + second).value())
+    for times in (2, 2.0, np.float32(2)):
+        for twice in (first * times, times * first):
+            assert harness.numpy((twice + second).value()).item() == pytest.approx(once, rel=1e-6)
+    assert harness.numpy(first.detach().value()) == harness.numpy(first.value())
+    assert isinstance(first.item(), float)
+    assert first.item() == harness.numpy(first.value()).item()
+    with pytest.raises(TypeError):
+        first * pred
+    with pytest.raises(TypeError):
+        first * "2"
+    if "float64" in harness.dtypes and "jax" not in harness.name:
+        wide = first.to("float64" if "torch" not in harness.name else pred.double().dtype)
+        assert harness.numpy(wide.numerator).dtype == np.float64
+
+
 def test_terms_are_two_numbers():
     terms = Criterion().terms(np.array([3.0, 1.0]), np.zeros(2), weight=np.array([1.0, 3.0]))
     assert (terms.numerator, terms.denominator) == (12, 4)

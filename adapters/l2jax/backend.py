@@ -141,6 +141,17 @@ class JaxBackend(PlainPathOnly):
     ) -> Array:
         return _with_slope(slope, axes, total, weight, *arguments)
 
+    def detached(self, x: Array) -> Array:
+        return jax.lax.stop_gradient(x)
+
+    def moved(self, x: Array, where: Any) -> Array:
+        try:
+            dtype = jnp.dtype(where)
+        except TypeError:
+            moved: Array = jax.device_put(x, where)
+            return moved
+        return x.astype(dtype)
+
     def length(self, x: Array, axis: int) -> float | Array:
         n = x.shape[axis]
         # Floats: JAX may have no integers that hold products of lengths. A symbol, in jax.export.

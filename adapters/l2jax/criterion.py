@@ -29,10 +29,12 @@ tree_util.register_dataclass(
 class Criterion(l2core.Criterion):
     """An :class:`l2core.Criterion` of JAX arrays, for use under any transform.
 
-    Call, shapes, dtypes, errors and fields are those of the core. It is hashable, hence static
-    under ``jit``; weights, masks, parameters and denominators may be traced. NumPy arrays, and what has ``__jax_array__``, are
-    taken as JAX takes them, except that 64-bit integers become floats where JAX has no 64-bit
-    types, instead of wrapping around.
+    Call, shapes, dtypes, errors and fields are those of the core. It is a static pytree: models
+    that hold one pass ``jit``, ``grad`` and ``tree.map``. Weights, masks, parameters and
+    denominators may be traced; the loss's own parameters are constants to the compiler, so that one
+    which changes from call to call belongs into the call. NumPy arrays, and what has
+    ``__jax_array__``, are taken as JAX takes them, except that 64-bit integers become floats where
+    JAX has no 64-bit types, instead of wrapping around.
     """
 
     _backend: ClassVar[Backend | None] = BACKEND
@@ -87,6 +89,10 @@ class Criterion(l2core.Criterion):
         _, real = compute_dtypes(first, second, tuple(others), BACKEND.widest)
         number = np.dtype(real).type
         return _mapped(lambda x: number(x) if isinstance(x, (int, float)) else x, call)
+
+
+for kind in (l2core.Criterion, Criterion):
+    tree_util.register_static(kind)  # no leaves: it passes whatever maps over a model's
 
 
 def as_array(x: Any, name: str, *, optional: bool = False, number: bool = False) -> Any:

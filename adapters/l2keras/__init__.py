@@ -1,5 +1,7 @@
 """l2core for Keras 3, on TensorFlow, JAX or torch: a :class:`Criterion`, drop-ins, their metric."""
 
+from contextlib import suppress
+
 from l2keras.criterion import Criterion
 from l2keras.losses import Huber, LogCosh, MeanAbsoluteError, MeanSquaredError
 from l2keras.metrics import CriterionMetric
@@ -12,3 +14,9 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
 ]
+
+with suppress(ImportError):  # no public name; without it callbacks ask for a mode
+    from keras.src.losses import ALL_OBJECTS
+
+    # So that the metric that Keras makes of a loss is to be minimised.
+    ALL_OBJECTS.update({Criterion, Huber, LogCosh, MeanAbsoluteError, MeanSquaredError})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar, cast
@@ -68,6 +69,12 @@ def to_tensor(x: Any, name: str, dtype: str | None = None, optional: bool = Fals
     return x if dtype is None else keras.ops.cast(x, dtype)
 
 
+def called_by(function: Callable[..., Any]) -> bool:
+    """Whether the caller's caller is this function."""
+    frame = sys._getframe(2) if hasattr(sys, "_getframe") else None
+    return frame is not None and frame.f_code is getattr(function, "__code__", None)
+
+
 class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
     """What our Keras losses share. It overrides ``__call__``, since Keras's own casts to float32
     and multiplies by the mask.
@@ -75,6 +82,8 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
     ``dtype``: None computes and returns what the dtype table of l2core says; else inputs are cast
     to it first, and the result too (halves are computed in float32).
     """
+
+    packed: tuple[str, ...] = ()
 
     def __init__(
         self, criterion: Core, name: str | None, reduction: str | None, dtype: Any
@@ -94,6 +103,9 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
         **parameters: Any,
     ) -> Array:
         """The loss; absent where ``sample_weight`` is 0 or y_pred's Keras mask is False."""
+        if called_by(keras.metrics.MeanMetricWrapper.update_state):
+            # A loss in compile(metrics=...), of which Keras takes the weighted mean itself.
+            return self.samples(y_true, y_pred)
         given = Call(y_pred, y_true, sample_weight, mask, denominator, parameters)
         if any(isinstance(x, keras.KerasTensor) for x in (*given[:5], *parameters.values())):
             return LossOperation(self)(
@@ -122,6 +134,20 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
         """The loss without weights."""
         return self(y_true, y_pred)
 
+    def samples(self, y_true: Array, y_pred: Array) -> Array:
+        """What each sample counts in a mean by weights over all batches.
+
+        ValueError for a loss that is no such mean, of which Keras would make another number.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.samples")
+
+    def no_such_mean(self) -> ValueError:
+        """The error of a loss that cannot be a metric by itself."""
+        return ValueError(
+            f"metrics: expected l2keras.CriterionMetric({self!r}), since Keras's own metric of a "
+            f"loss is a mean by weights over all axes, got {self!r}"
+        )
+
     def adapted(self, call: Call) -> Call:
         """The call of the core's criterion, of which a kind of loss may change some."""
         return call
@@ -135,7 +161,9 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
             )
         mask = keras_mask if mask is None else mask
         dtype = self._cast_to()
-        check_parameters(self.criterion, call.parameters)
+        check_parameters(
+            self.criterion, {**call.parameters, **dict.fromkeys(self.packed, call.pred)}
+        )
         return self.adapted(
             Call(
                 to_tensor(call.pred, "y_pred", dtype),
@@ -166,6 +194,17 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
             # The caller's denominator is that of all replicas together.
             terms = replace(terms, denominator=terms.denominator / replicas())
         return terms
+
+    def told(self) -> dict[str, Any]:
+        """The arguments that make it, as far as they are not as by default."""
+        return {"reduction": self.reduction}
+
+    def __repr__(self) -> str:
+        """Its class with the parameters of its loss, and what else it was told."""
+        told = self.told()
+        if self._given_dtype is not None:
+            told["dtype"] = self._given_dtype.name
+        return f"{type(self).__name__}({', '.join(f'{name}={x!r}' for name, x in told.items())})"
 
     def get_config(self) -> dict[str, Any]:
         """What Keras saves, dtype included."""
@@ -201,7 +240,9 @@ class Criterion(KerasLoss):
 
     Called ``(y_true, y_pred, sample_weight=None, *, mask=None, denominator=None, **parameters)``
     with arrays of equal shapes; it never squeezes. ``sample_weight`` aligns with the leading axes;
-    y_pred's Keras mask is honoured. Under ``tf.distribute`` a mean is that over all replicas'
+    y_pred's Keras mask is honoured. ``packed`` names parameters of the loss that y_pred holds behind
+    the prediction, along its last axis: with ``packed=["variance"]`` the first half is the
+    prediction, and the second its variance. Under ``tf.distribute`` a mean is that over all replicas'
     data, divided by their number, as Keras expects of a loss; a denominator given is theirs all.
     """
 
@@ -214,11 +255,19 @@ class Criterion(KerasLoss):
         empty: str = "nan",
         nan_targets: str = "propagate",
         *,
+        packed: Sequence[str] = (),
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
         criterion = Core(loss, reduction, denominator, axis, empty, nan_targets)
         own = {"sum": "sum", "none": "none"}.get(reduction, "sum_over_batch_size")
+        self.packed = tuple(packed)
+        known = criterion.loss.parameters
+        if isinstance(packed, str) or not set(self.packed) <= set(known):
+            raise ValueError(
+                f"packed: expected a list of parameters of {criterion.loss!r}, {list(known)}, "
+                f"got {packed!r}"
+            )
         super().__init__(criterion, name, own, dtype)
         self.change(criterion)
 
@@ -226,23 +275,55 @@ class Criterion(KerasLoss):
         """Take another criterion, its reduction in place of Keras's."""
         self.__dict__.update(criterion=criterion, reduction=criterion.reduction)
 
+    def adapted(self, call: Call) -> Call:
+        """The call with what y_pred holds beside the prediction as parameters."""
+        if not self.packed:
+            return call
+        n, size = call.pred.shape[-1], len(self.packed) + 1
+        if n is None or n % size or n // size != call.target.shape[-1]:
+            raise ValueError(
+                f"y_pred: expected {size} times the last axis of y_true, for the prediction and "
+                f"{', '.join(self.packed)}, got shapes {tuple(call.pred.shape)} and "
+                f"{tuple(call.target.shape)}"
+            )
+        parts = keras.ops.split(call.pred, size, axis=-1)
+        more = dict(zip(self.packed, parts[1:], strict=True))
+        if both := more.keys() & call.parameters.keys():
+            raise ValueError(f"{min(both)}: expected None, since y_pred holds it, got another")
+        return call._replace(pred=parts[0], parameters={**call.parameters, **more})
+
+    def samples(self, y_true: Array, y_pred: Array) -> Array:
+        """The loss of each element."""
+        changed = self.criterion.changed.keys() - {"loss", "empty"}
+        if changed:
+            raise self.no_such_mean()
+        core = replace(self.criterion, reduction="none", empty="nan")
+        return Criterion.of(core, dtype=self._given_dtype, packed=self.packed)(y_true, y_pred)
+
+    def told(self) -> dict[str, Any]:
+        """The loss, and what is not as by default."""
+        told = {"loss": self.criterion.loss, **self.criterion.changed}
+        return {**told, "packed": list(self.packed)} if self.packed else told
+
     def to_config(self) -> dict[str, Any]:
         """What it means, as :meth:`l2core.Criterion.to_config` has it, without Keras's name and dtype."""
         return self.criterion.to_config()
 
     def get_config(self) -> dict[str, Any]:
         """The criterion's config beside Keras's own."""
-        return {**super().get_config(), "criterion": self.to_config()}
+        own = {"criterion": self.to_config(), "packed": list(self.packed)}
+        return {**super().get_config(), **own}
 
     @classmethod
-    def of(cls, core: l2core.Criterion, name: str | None = None, dtype: Any = None) -> Criterion:
-        """The Keras loss of a core criterion."""
+    def of(cls, core: l2core.Criterion, **own: Any) -> Criterion:
+        """The Keras loss of a core criterion, with Keras's own arguments."""
         fields = (core.reduction, core.denominator, core.axis, core.empty, core.nan_targets)
-        return cls(core.loss, *fields, name=name, dtype=dtype)
+        return cls(core.loss, *fields, **own)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Criterion:
         """The loss of what ``get_config`` or ``to_config`` gave."""
         if "criterion" not in config:
             return cls.of(Core.from_config(config))
-        return cls.of(Core.from_config(config["criterion"]), config["name"], config["dtype"])
+        own = {key: x for key, x in config.items() if key != "criterion"}
+        return cls.of(Core.from_config(config["criterion"]), **own)

@@ -70,6 +70,17 @@ class _DropIn(KerasLoss):
         loss = type(self)(**{**self.get_config(), "reduction": "none"})
         return loss(y_true, y_pred)
 
+    def samples(self, y_true: Array, y_pred: Array) -> Array:
+        """The loss of each sample, of which Keras's metrics take the mean by weights."""
+        if self.reduction not in ("sum_over_batch_size", "mean", "mean_with_sample_weight"):
+            raise self.no_such_mean()
+        return self.call(y_true, y_pred)
+
+    def told(self) -> dict[str, Any]:
+        """The parameters of its loss, and its reduction."""
+        parameters = {name: getattr(self, name) for name in self.criterion.loss.parameters}
+        return {**parameters, **super().told()}
+
     def get_config(self) -> dict[str, Any]:
         """Keras's arguments of this loss."""
         return {**super().get_config(), "reduction": self.reduction}

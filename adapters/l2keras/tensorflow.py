@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -10,6 +11,17 @@ import tensorflow as tf
 from l2core import Loss, fastpath
 from l2core.arrays import Array, Namespace
 from l2core.backend import PlainPathOnly
+
+# Series in x², to a last term below 2^-26 of the whole: for |y| < 1/3, and for |x| < 1.
+_ATANH = tuple(1.0 / n for n in range(1, 17, 2))
+_SINH = tuple(1.0 / math.factorial(n) for n in range(1, 13, 2))
+
+
+def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
+    *rest, total = coefficients
+    for coefficient in reversed(rest):
+        total = total * x + coefficient
+    return total
 
 
 class _TensorFlow:
@@ -21,9 +33,7 @@ class _TensorFlow:
     exp = staticmethod(tf.exp)
     imag = staticmethod(tf.math.imag)
     log = staticmethod(tf.math.log)
-    log1p = staticmethod(tf.math.log1p)
     real = staticmethod(tf.math.real)
-    sinh = staticmethod(tf.sinh)
     sqrt = staticmethod(tf.sqrt)
     tanh = staticmethod(tf.tanh)
 
@@ -43,6 +53,26 @@ class _TensorFlow:
         return tf.fill(tf.shape(x), tf.constant(fill_value, x.dtype))
 
     @staticmethod
+    def log1p(x: Array, /) -> Array:
+        if tf.executing_eagerly() or x.dtype != tf.float32:
+            return tf.math.log1p(x)
+        # TFLite's is log(1 + x), which has no digits near 0. There 2 atanh(x / (x + 2)) by its series.
+        small = tf.abs(x) < 0.5
+        near = tf.where(small, x, tf.zeros_like(x))
+        y = near / (near + 2.0)
+        return tf.where(small, 2.0 * y * _polynomial(y * y, _ATANH), tf.math.log(1.0 + x))
+
+    @staticmethod
+    def sinh(x: Array, /) -> Array:
+        if tf.executing_eagerly() or x.dtype != tf.float32:
+            return tf.sinh(x)
+        # TFLite has none.
+        small = tf.abs(x) < 1.0
+        near = tf.where(small, x, tf.zeros_like(x))
+        far = 0.5 * (tf.exp(x) - tf.exp(-x))
+        return tf.where(small, near * _polynomial(near * near, _SINH), far)
+
+    @staticmethod
     def isnan(x: Array, /) -> Array:
         if x.dtype.is_complex:
             return tf.math.is_nan(tf.math.real(x)) | tf.math.is_nan(tf.math.imag(x))
@@ -50,20 +80,55 @@ class _TensorFlow:
 
     @staticmethod
     def sum(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:
-        if not tf.executing_eagerly() and x.dtype == tf.float32:
-            # XLA adds one by one (1e7 equal float32 values err by 0.6 %); it fuses the casts.
-            return tf.cast(tf.reduce_sum(tf.cast(x, tf.float64), axis), tf.float32)
         if axis is not None:
             # Along any but the last axes TensorFlow adds row after row.
             kept = [i for i in range(len(x.shape)) if i not in axis]
             x = tf.transpose(x, [*kept, *axis])
             axis = tuple(range(len(kept), len(x.shape)))
-        return tf.reduce_sum(x, axis)
+        if tf.executing_eagerly() or not len(x.shape):
+            return tf.reduce_sum(x, axis)
+        return _added_up(x, len(x.shape) if axis is None else len(axis))
 
     @staticmethod
     def where(condition: Array, x1: Any, x2: Any, /) -> Array:
         dtype = x1.dtype if hasattr(x1, "dtype") else x2.dtype
         return tf.where(condition, tf.convert_to_tensor(x1, dtype), tf.convert_to_tensor(x2, dtype))
+
+
+ROW = 128
+LEVELS = 3
+"""Of rows, where the length is not known while tracing: to 2 million terms for a sum of one row."""
+
+
+def _added_up(x: Array, axes: int) -> Array:
+    """The sum over so many last axes, in rows of rows.
+
+    XLA adds one by one: 1e7 equal float32 values would err by 0.02 %, in float64 not, which TFLite
+    lacks. Differentiated as the plain sum, without the passes that rows take.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def total(x: Array) -> Any:
+        def gradient(upstream: Array) -> Array:
+            for _ in range(axes):
+                upstream = tf.expand_dims(upstream, -1)
+            return tf.broadcast_to(upstream, tf.shape(x))
+
+        lengths = tf.shape(x)
+        kept, added = lengths[:-axes], x.shape[len(x.shape) - axes :]
+        n = math.prod(added) if added.is_fully_defined() else None
+        rows = tf.reshape(x, tf.concat([kept, [tf.reduce_prod(lengths[-axes:])]], 0))
+        levels = LEVELS if n is None else math.ceil(math.log(n, ROW)) - 1 if n > 1 else 0
+        for _ in range(levels):
+            length = tf.shape(rows)[-1]
+            padding = [[0, 0]] * (len(rows.shape) - 1) + [[0, -length % ROW]]
+            shape = tf.concat([kept, [(length + ROW - 1) // ROW, ROW]], 0)
+            rows = tf.reduce_sum(tf.reshape(tf.pad(rows, padding), shape), -1)
+        found = tf.reduce_sum(rows, -1)
+        found.set_shape(x.shape[: len(x.shape) - axes])
+        return found, gradient
+
+    return total(x)
 
 
 XP = cast(Namespace, _TensorFlow())
@@ -127,6 +192,16 @@ class TensorFlowBackend(PlainPathOnly):
             return tf.zeros_like(total), gradient
 
         return total + zero(weight)
+
+    def detached(self, x: Array) -> Array:
+        return tf.stop_gradient(x)
+
+    def moved(self, x: Array, where: Any) -> Array:
+        try:
+            return tf.cast(x, tf.as_dtype(where))
+        except TypeError:
+            with tf.device(where):
+                return tf.identity(x)
 
     def length(self, x: Array, axis: int) -> Any:
         static = x.shape[axis]

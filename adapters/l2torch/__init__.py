@@ -1,6 +1,6 @@
 """l2core for PyTorch: a :class:`Criterion` module, drop-in losses, and ``functional``."""
 
-from l2torch import functional
+from l2torch import functional, registry
 from l2torch.criterion import Criterion
 from l2torch.losses import (
     GaussianNLLLoss,
@@ -25,3 +25,5 @@ __all__ = [
     "SmoothL1Loss",
     "functional",
 ]
+
+registry.register()

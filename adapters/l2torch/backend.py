@@ -6,18 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
-import array_api_compat.torch as namespace
 import torch
 from torch import Tensor
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import Function, forward_ad
 
 from l2core import LOSSES, Loss, fastpath
-from l2core.arrays import Namespace
 from l2core.backend import PlainPathOnly, register
 from l2core.dtypes import dtype_name
-
-XP = cast(Namespace, namespace)
+from l2torch.namespace import XP
 
 
 class _Rule(Function):
@@ -166,6 +163,26 @@ def _rho_node(r: Tensor, name: str, values: tuple[Any, ...], names: str, *given:
     return _apply(r, loss, 0, names, *given)
 
 
+def tracing() -> bool:
+    """Whether torch.jit.trace is at work, which keeps whatever Python decides."""
+    state: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return state
+
+
+def _expanded(loss: Loss, r: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+    """rho with its derivatives as an expression, for a trace, which keeps no Python function.
+
+    Taylor's around r itself: its value is rho, its derivatives are psi and curvature. They are 0
+    where the residual is not finite.
+    """
+    at = r.detach()
+    finite = torch.isfinite(at)
+    inner = torch.where(finite, at, 0.0)
+    step = torch.where(finite, r, 0.0) - inner
+    slope, bend = (f(inner, XP, **given) for f in (loss.psi, loss.curvature))
+    return cast(Tensor, loss.rho(at, XP, **given) + step * (slope + 0.5 * step * bend))
+
+
 # It keeps what it has seen in a dict, on which Dynamo would guard: every new dtype a recompilation.
 torch.compiler.assume_constant_result(dtype_name)  # type: ignore[no-untyped-call]
 
@@ -198,6 +215,8 @@ class TorchBackend(PlainPathOnly):
         if torch.compiler.is_dynamo_compiling():
             values = tuple([getattr(loss, field.name) for field in fields(loss)])
             return cast(Tensor, _rho_node(r, type(loss).__name__, values, names, *arrays))
+        if tracing():
+            return _expanded(loss, r, given)
         return _apply(r, loss, 0, names, *arrays)
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,12 +247,18 @@ class TorchBackend(PlainPathOnly):
         # A transform may stand around a tensor that does not say so.
         if not ((weight.requires_grad and torch.is_grad_enabled()) or self.transforms()):
             return total
-        if not torch.compiler.is_compiling():
+        if not (torch.compiler.is_compiling() or tracing()):
             return _slope(total, weight, slope, axes, *arguments)
         # Compiled, autograd runs once, so that what the slope depends on has no part in it.
         where, by = slope(weight, *arguments)
         by = by if self.transforms() else by.detach()
         return total + _summed(torch.where(where, (weight - weight.detach()) * by, 0.0), axes)
+
+    def detached(self, x: Tensor) -> Tensor:
+        return x.detach()
+
+    def moved(self, x: Tensor, where: Any) -> Tensor:
+        return x.to(where)
 
     def length(self, x: Tensor, axis: int) -> int:
         return x.shape[axis]

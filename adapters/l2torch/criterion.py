@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 import l2core
 from l2core import SquaredError, Terms
@@ -18,9 +19,31 @@ from l2core.criterion import told_by
 from l2torch.backend import BACKEND
 
 
-class _Core(l2core.Criterion):
+class CoreCriterion(l2core.Criterion):
+    """The core's criterion with PyTorch's argument names, for tensors."""
+
     _backend: ClassVar[Backend | None] = BACKEND
     _names: ClassVar[tuple[str, str, str]] = ("input", "target", "weight")
+
+
+def _node(module: Criterion, input: Any, target: Any, parameters: Any, **others: Any) -> Any:
+    """A node of torch.fx that calls the module, or, where that is all there is, its criterion."""
+    others = {name: x for name, x in others.items() if x is not None}
+    tracer: Any = (input if isinstance(input, Proxy) else target).tracer
+    name = tracer.path_of_module(module)
+    if not name:
+        arguments = (module.to_config(), input, target, parameters)
+        return tracer.create_proxy("call_function", configured, arguments, others)
+    renamed = {module._renamed.get(name, name): x for name, x in parameters.items()}
+    return tracer.create_proxy("call_module", name, (input, target), {**others, **renamed})
+
+
+def configured(
+    config: dict[str, Any], input: Tensor, target: Tensor, parameters: Any, **others: Any
+) -> Tensor:
+    """The loss of the criterion of a ``to_config`` mapping."""
+    value: Tensor = CoreCriterion.from_config(config)(input, target, **others, **parameters)
+    return value
 
 
 class Criterion(Attributes, nn.Module):
@@ -33,6 +56,9 @@ class Criterion(Attributes, nn.Module):
     the loss are attributes; set, they take effect (``loss.reduction = "none"``).
     """
 
+    _renamed: ClassVar[dict[str, str]] = {}
+    """The names that forward has for parameters of the loss, where they are others."""
+
     def __init__(
         self,
         loss: LossLike = SquaredError(),  # noqa: B008 (frozen)
@@ -43,8 +69,9 @@ class Criterion(Attributes, nn.Module):
         nan_targets: str = "propagate",
     ) -> None:
         super().__init__()
-        self.criterion = _Core(loss, reduction, denominator, axis, empty, nan_targets)
+        self.criterion = CoreCriterion(loss, reduction, denominator, axis, empty, nan_targets)
 
+    @torch.jit.unused  # so that models which merely hold one can be scripted
     def forward(
         self,
         input: Tensor,
@@ -57,6 +84,9 @@ class Criterion(Attributes, nn.Module):
     ) -> Tensor:
         """The loss, as :meth:`l2core.Criterion.__call__` says."""
         value: Tensor
+        if isinstance(input, Proxy) or isinstance(target, Proxy):
+            others = {"weight": weight, "mask": mask, "denominator": denominator}
+            return _node(self, input, target, parameters, **others)
         if weight is None and mask is None and denominator is None and not parameters:
             # Names of arguments cost a twentieth of a small call.
             value = self.criterion(input, target)

@@ -16,7 +16,7 @@ from l2core import (
     SmoothL1,
     SquaredError,
 )
-from l2torch.criterion import _Core
+from l2torch.criterion import CoreCriterion
 from l2torch.losses import refuse_legacy
 
 
@@ -32,7 +32,7 @@ def _loss(
     for name, x in parameter.items():
         if not isinstance(x, Tensor):
             loss, parameter = replace(loss, **{name: x}), {}
-    value: Tensor = _Core(loss, reduction)(input, target, weight=weight, **parameter)
+    value: Tensor = CoreCriterion(loss, reduction)(input, target, weight=weight, **parameter)
     return value
 
 
@@ -98,7 +98,7 @@ def gaussian_nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """The Gaussian negative log-likelihood, with no gradient to a variance below eps."""
-    value: Tensor = _Core(GaussianNLL(full, eps), reduction)(input, target, variance=var)
+    value: Tensor = CoreCriterion(GaussianNLL(full, eps), reduction)(input, target, variance=var)
     return value
 
 

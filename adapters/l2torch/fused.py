@@ -26,7 +26,7 @@ from l2core.backend import Backend
 from l2core.call import Call
 from l2core.fastpath import SQUARES, blocks, part
 from l2core.prepared import prepared, selected
-from l2torch.backend import derivative
+from l2torch.backend import derivative, tracing
 
 LARGE, LARGE_SELECTED = 500_000, 30_000
 """Elements from which blocks are faster than the plain path, and than what it does to select."""
@@ -74,8 +74,8 @@ def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Ten
 def fused(backend: Backend, criterion: Criterion, call: Call) -> Tensor | None:
     """The value, or None where the plain path serves."""
     pred, target, weight, mask, *_ = call
-    if torch.compiler.is_compiling() or not _usual(pred, target):
-        return None
+    if torch.compiler.is_compiling() or tracing() or not _usual(pred, target):
+        return None  # a trace would keep what this data decides
     selects, size = weight is not None or mask is not None, pred.numel()
     if size < LARGE and not selects:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from l2core import (
@@ -20,6 +21,17 @@ from l2core import (
     SquaredError,
 )
 from l2torch.criterion import Criterion
+
+__all__ = [
+    "GaussianNLLLoss",
+    "HuberLoss",
+    "L1Loss",
+    "LogCoshLoss",
+    "MSELoss",
+    "QuantileLoss",
+    "RMSELoss",
+    "SmoothL1Loss",
+]
 
 
 def refuse_legacy(size_average: Any, reduce: Any) -> None:
@@ -81,9 +93,12 @@ class GaussianNLLLoss(_DropIn):
     would wait for the device.
     """
 
+    _renamed: ClassVar[dict[str, str]] = {"variance": "var"}
+
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(GaussianNLL(full, eps), reduction)
 
+    @torch.jit.unused
     def forward(  # type: ignore[override]  # PyTorch's order: the variance is positional
         self,
         input: Tensor,

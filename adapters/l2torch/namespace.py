@@ -1,0 +1,32 @@
+"""PyTorch's functions under the names of the array standard, as far as the core uses them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import array_api_compat.torch as compat
+import torch
+from torch import Tensor
+
+from l2core.arrays import Namespace
+from l2core.dtypes import KNOWN
+
+
+def log1p(x: Tensor) -> Tensor:
+    """log(1 + x), also in ONNX, which has no such function: there 2 atanh(x / (x + 2)), the same."""
+    if torch.onnx.is_in_onnx_export():
+        return 2.0 * torch.atanh(x / (x + 2.0))
+    return torch.log1p(x)
+
+
+_NAMES = [name for name in vars(Namespace) if not name.startswith("_")]
+_OWN = {"clip": torch.clamp, "log1p": log1p}  # compat's clip looks at the data
+XP = cast(
+    Namespace,
+    SimpleNamespace(
+        **{name: getattr(compat, name) for name in _NAMES}
+        | {name: getattr(torch, name) for name in KNOWN if hasattr(torch, name)}
+        | _OWN
+    ),
+)

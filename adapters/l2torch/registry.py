@@ -1,0 +1,51 @@
+"""What PyTorch is told of our classes: what a safe load may build, and that terms are a pytree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from l2core import LOSSES, Terms
+from l2torch import criterion, losses
+
+
+def _flatten(terms: Terms) -> tuple[list[Any], tuple[bool, str, tuple[float | None, ...]]]:
+    """Tensors are leaves; what was never lost in rounding is a number, and no leaf."""
+    lost = terms.compensation
+    leaves = [x for x in lost if isinstance(x, torch.Tensor)]
+    fixed = tuple(None if isinstance(x, torch.Tensor) else x for x in lost)
+    return [terms.numerator, terms.denominator, *leaves], (terms.root, terms.empty, fixed)
+
+
+def _unflatten(leaves: Any, context: Any) -> Terms:
+    root, empty, fixed = context
+    numerator, denominator, *lost = leaves
+    rest = iter(lost)
+    first, second = (next(rest) if x is None else x for x in fixed)
+    return Terms(numerator, denominator, root, empty, (first, second))
+
+
+def _loaded(context: Any) -> Any:
+    root, empty, fixed = context  # lists, in JSON
+    return root, empty, tuple(fixed)
+
+
+def register() -> None:
+    """At import, once. A user's own loss is for the user to declare safe."""
+    drop_ins = [getattr(losses, name) for name in losses.__all__]
+    torch.serialization.add_safe_globals(
+        [criterion.Criterion, criterion.CoreCriterion, *drop_ins, *LOSSES.values()]
+    )
+    try:
+        from torch.utils._pytree import register_pytree_node
+    except ImportError:  # no public name; without it, terms do not pass torch.func and export
+        return
+    register_pytree_node(
+        Terms,
+        _flatten,
+        _unflatten,
+        serialized_type_name="l2core.Terms",
+        to_dumpable_context=lambda context: context,
+        from_dumpable_context=_loaded,
+    )
