@@ -33,6 +33,8 @@ class Terms:
     empty: str = "nan"
     compensation: tuple[Any, Any] = (0.0, 0.0)
 
+    __array_ufunc__ = None  # NumPy's arrays and scalars leave operators to these here
+
     def __add__(self, other: object) -> Terms:
         if not isinstance(other, Terms):
             return NotImplemented
@@ -56,7 +58,8 @@ class Terms:
     def __mul__(self, times: Any) -> Terms:
         if not isinstance(times, Real) and getattr(times, "shape", None) != ():
             return NotImplemented
-        return self._each(lambda x: x * times)
+        factor = float(times) if isinstance(times, Real) else times
+        return self._each(lambda x: x * factor)
 
     __rmul__ = __mul__
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -14,9 +16,10 @@ import l2core
 from l2core import SquaredError, Terms
 from l2core.attributes import Attributes
 from l2core.backend import Backend
+from l2core.call import Call
 from l2core.config import Axis, LossLike, loss_of
 from l2core.criterion import told_by
-from l2torch.backend import BACKEND
+from l2torch.backend import BACKEND, tracing
 
 
 class CoreCriterion(l2core.Criterion):
@@ -24,6 +27,26 @@ class CoreCriterion(l2core.Criterion):
 
     _backend: ClassVar[Backend | None] = BACKEND
     _names: ClassVar[tuple[str, str, str]] = ("input", "target", "weight")
+
+    def _value_of(self, call: Call) -> Any:
+        if not tracing():
+            return super()._value_of(call)
+        with quiet():
+            return super()._value_of(call)
+
+    def _terms_of(self, call: Call) -> Terms:
+        if not tracing():
+            return super()._terms_of(call)
+        with quiet():
+            return super()._terms_of(call)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without torch.jit's warnings of what Python decides: the checks, which decide no number."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        yield
 
 
 def _node(module: Criterion, input: Any, target: Any, parameters: Any, **others: Any) -> Any:
@@ -84,7 +107,8 @@ class Criterion(Attributes, nn.Module):
     ) -> Tensor:
         """The loss, as :meth:`l2core.Criterion.__call__` says."""
         value: Tensor
-        if isinstance(input, Proxy) or isinstance(target, Proxy):
+        strange = type(input) is not Tensor or type(target) is not Tensor
+        if strange and (isinstance(input, Proxy) or isinstance(target, Proxy)):
             others = {"weight": weight, "mask": mask, "denominator": denominator}
             return _node(self, input, target, parameters, **others)
         if weight is None and mask is None and denominator is None and not parameters:

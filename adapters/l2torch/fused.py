@@ -48,7 +48,7 @@ _NATIVE = {"mean": 1, "sum": 2, None: 0}
 
 def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Tensor | None:
     """The mean or sum of r² by PyTorch's function, of what nothing is wrong with; else None."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
         return None
     native = _NATIVE[criterion._unweighted]
     if (

@@ -294,3 +294,24 @@ def test_an_infinite_residual_has_a_slope():
 
     np.testing.assert_array_equal(jax.jvp(loss, (r,), (jnp.ones(3),))[1], [0.5, -0.5, 0.5])
     np.testing.assert_array_equal(jax.grad(lambda r: loss(r).sum())(r), [0.5, -0.5, 0.5])
+
+
+@pytest.mark.parametrize("kind", [l2jax.Criterion, l2core.Criterion])
+def test_a_criterion_is_a_static_pytree(data, kind):
+    """A model that holds one passes what maps over its arrays; another criterion is another model."""
+    model = {"scale": jnp.asarray(2.0), "loss": kind(l2core.Huber(0.5))}
+
+    def loss(model, pred, target):
+        return model["loss"](model["scale"] * pred, target)
+
+    assert len(jax.tree.leaves(model)) == 1
+    assert jax.tree.map(lambda x: x + 1, model)["loss"] is model["loss"]
+    value = jax.jit(loss)(model, data.pred, data.target)
+    close(value, l2core.Criterion(l2core.Huber(0.5))(2 * data.pred, data.target))
+    slope = jax.jit(jax.grad(loss))(model, data.pred, data.target)
+    assert slope["loss"] is model["loss"]
+    r = 2 * data.pred - data.target
+    close(slope["scale"], (np.clip(r, -0.5, 0.5) * data.pred).mean())
+    other = {**model, "loss": kind(l2core.Huber(0.25))}
+    assert jax.tree.structure(other) != jax.tree.structure(model)
+    assert jax.jit(loss)(other, data.pred, data.target) < value

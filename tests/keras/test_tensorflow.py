@@ -193,3 +193,65 @@ def test_two_replicas_train_as_one():
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_no_float64_hides_in_a_float32_graph():
+    """TFLite has none: of every loss, weighted and masked, with its gradient."""
+
+    def program(pred, target, weight, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(pred)
+            total = 0.0
+            for kind in l2core.LOSSES.values():
+                more = {"variance": pred * pred} if kind.needs else {}
+                loss = l2keras.Criterion(kind())
+                total += loss(target, pred, weight, **more) + loss(target, pred, mask=mask, **more)
+        return tape.gradient(total, pred)
+
+    spec = tf.TensorSpec((None, 3))
+    rows = tf.TensorSpec((None,))
+    graph = tf.function(program).get_concrete_function(
+        spec, spec, rows, tf.TensorSpec((None,), bool)
+    )
+    pending, seen = [graph.graph], []
+    while pending:
+        current = pending.pop()
+        seen += [x.dtype for op in current.get_operations() for x in op.outputs]
+    assert tf.float32 in seen
+    assert tf.float64 not in seen
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("n", [0, 1, 127, 128, 129, 16_385, 3_000_001])
+def test_sums_in_graphs(jit, known, n):
+    """Equal terms, which one after the other err by n times 2^-24 in float32, and axes of any length."""
+    from l2keras.tensorflow import XP
+
+    x = tf.fill((n,), 0.1)
+    shape = tf.TensorSpec((n if known else None,))
+    found = tf.function(XP.sum, input_signature=[shape], jit_compile=jit)(x)
+    exact = n * float(np.float32(0.1))
+    # Rows of 128, three times, and what is left: that many roundings of 2^-24 at most.
+    assert abs(float(found) - exact) <= (3 * 128 + n / 128**3) * 2**-24 * exact
+    if 0 < n < 20_000:
+        wide = tf.TensorSpec((2, None, 3))
+        by_axis = tf.function(
+            lambda x: XP.sum(x, axis=(1,)), input_signature=[wide], jit_compile=jit
+        )
+        assert by_axis(tf.ones((2, n, 3))).numpy().tolist() == [[n] * 3] * 2
+
+
+def test_functions_of_graphs_near_0_and_far():
+    """log1p and sinh of graphs, which TFLite lacks: 4 ULP of float32."""
+    from l2keras.tensorflow import XP
+
+    x = np.concatenate([10.0 ** np.linspace(-30, 1.5, 400), [0.0, 0.5, 1.0]]).astype("float32")
+    x = np.concatenate([x, -x])
+    wide = x.astype(float)
+    for f, expected, where in (
+        (XP.log1p, np.log1p(np.where(wide > -0.9, wide, 0.0)), wide > -0.9),
+        (XP.sinh, np.sinh(wide), wide > -np.inf),
+    ):
+        found = tf.function(f)(tf.constant(x)).numpy()
+        np.testing.assert_allclose(found[where], expected[where], rtol=8 * 2**-24, atol=0)
