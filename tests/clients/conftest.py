@@ -1,0 +1,98 @@
+"""What clients do with our losses: quiet frameworks, the marker of each test, and the table of it.
+
+Nothing here is skipped: a client that is missing is a failure. `--table PATH` writes what passed.
+"""
+
+import os
+
+# Before any framework is imported: that is when they read these.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import datetime
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+MAIN = ("torch", "jax", "keras", "tensorflow", "numpy")
+MARKER = "client(name, distribution): the client that a test runs, and what pip calls it"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--table", metavar="PATH", help="write the table of what passed here")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", MARKER)
+    path = config.getoption("table", None)
+    if path is not None and not hasattr(config, "workerinput"):  # once, not in each process
+        config.pluginmanager.register(Table(Path(path)), "clients-table")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Warnings of a client that is imported are not ours; the project makes them errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return (yield)
+
+
+def pytest_collection_modifyitems(items):
+    """The same while it runs, but for what our own modules warn of."""
+    for item in items:
+        if HERE not in item.path.parents:
+            continue
+        if item.get_closest_marker("client") is None or not item.obj.__doc__:
+            raise pytest.UsageError(f"{item.nodeid}: expected @pytest.mark.client and a docstring")
+        item.add_marker(
+            pytest.mark.filterwarnings("ignore", "error:::l2(core|torch|jax|keras)(?![a-z])")
+        )
+
+
+def pytest_runtest_setup(item):
+    """The row of the table goes with the report, from another process too."""
+    name, distribution = item.get_closest_marker("client").args
+    try:
+        found = version(distribution)
+    except PackageNotFoundError:
+        pytest.fail(f"{name}: expected {distribution} to be installed", pytrace=False)
+    sentence = " ".join(item.obj.__doc__.split()).removesuffix(".")
+    item.user_properties.append(("client", [name, found, sentence]))
+
+
+class Table:
+    """Rows by client, of the tests that passed; written if none failed."""
+
+    def __init__(self, path):
+        self.path = path
+        self.rows = {}
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" and report.passed:
+            for key, value in report.user_properties:
+                if key == "client":
+                    name, found, sentence = value
+                    file, line, _ = report.location
+                    self.rows.setdefault((name, found), set()).add((file, line or 0, sentence))
+
+    def pytest_sessionfinish(self, exitstatus):
+        if exitstatus != 0:
+            return
+        versions = ", ".join(f"{name} {version(name)}" for name in MAIN)
+        lines = [
+            f"{datetime.date.today().isoformat()}: {versions}",
+            "",
+            "| client | version | what was run |",
+            "|---|---|---|",
+        ]
+        for (name, found), run in sorted(self.rows.items(), key=lambda row: row[0][0].lower()):
+            sentences = dict.fromkeys(sentence for *_, sentence in sorted(run))
+            cells = (name, found, "; ".join(sentences))
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        self.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
