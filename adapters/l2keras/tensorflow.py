@@ -229,5 +229,17 @@ class TensorFlowBackend(PlainPathOnly):
             return tf.identity(x)
 
 
+def _trace_as_it_is() -> None:
+    """Tell AutoGraph that our code has nothing to rewrite, which took 3 s in a first trace."""
+    try:  # no public name; without it the first trace takes longer
+        from tensorflow.python.autograph.core import config
+
+        ours = [config.DoNotConvert(name) for name in ("l2core", "l2keras")]
+        config.CONVERSION_RULES = (*ours, *config.CONVERSION_RULES)
+    except (ImportError, AttributeError):
+        pass
+
+
+_trace_as_it_is()
 fastpath.install(TensorFlowBackend, "l2keras.fused")
 BACKEND = TensorFlowBackend()

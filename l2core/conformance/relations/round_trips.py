@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from l2core.conformance.case import Case, make_case
+from l2core.conformance.cases import given_to
 from l2core.conformance.checks import check
 from l2core.conformance.harness import Harness
 from l2core.conformance.relations.semantics import given
@@ -21,7 +22,14 @@ from l2core.conformance.trial import Trial, fail
 from l2core.criterion import Criterion
 
 round_trips = partial(check, "round_trips")
-SEVERAL = given(make_case([0.1, -2.0, 3.0], [0.0, 0.0, 0.5]))
+
+
+def several(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
+    """A case, and the same with the parameters that may come with the call."""
+    (case,) = given(make_case([0.1, -2.0, 3.0], [0.0, 0.0, 0.5]))(subject, claim, harness)
+    names = given_to(subject, claim)
+    more = {name: np.full(case.pred.shape, 0.75, case.real) for name in names}
+    return [case, case.but(**more)] if names else [case]
 
 
 def _same(trial: Trial, case: Case, trip: Callable[[Any], Any]) -> None:
@@ -41,19 +49,19 @@ def _named(subject: Subject, claim: Claim, harness: Harness) -> bool:
     return isinstance(claim.make, str)
 
 
-@round_trips(concerns=_named, situations=SEVERAL)
+@round_trips(concerns=_named, situations=several)
 def pickled(trial: Trial, case: Case) -> None:
     """A loss can be pickled, and comes back the same."""
     _same(trial, case, lambda loss: pickle.loads(pickle.dumps(loss)))
 
 
-@round_trips(concerns=_named, situations=SEVERAL)
+@round_trips(concerns=_named, situations=several)
 def copied(trial: Trial, case: Case) -> None:
     """A deep copy of a loss computes the same."""
     _same(trial, case, copy.deepcopy)
 
 
-@round_trips(concerns=lambda s, c, h: s.saves is not None, situations=SEVERAL)
+@round_trips(concerns=lambda s, c, h: s.saves is not None, situations=several)
 def saved(trial: Trial, case: Case) -> None:
     """Saved and loaded by the framework's own means, a loss keeps every parameter."""
     saves = trial.subject.saves
@@ -66,7 +74,7 @@ def _configured(subject: Subject, claim: Claim, harness: Harness) -> bool:
     return hasattr(loss, "to_config") and hasattr(type(loss), "from_config")
 
 
-@round_trips(concerns=_configured, situations=SEVERAL)
+@round_trips(concerns=_configured, situations=several)
 def config(trial: Trial, case: Case) -> None:
     """A criterion survives JSON: from_config(to_config()) equals it and computes the same."""
     loss: Any = trial.claim.build()
