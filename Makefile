@@ -9,7 +9,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test lint format examples conformance bench clean
+.PHONY: help demo test lint format examples clients conformance bench clean
 
 help:  ## Show the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -66,6 +66,22 @@ example-%:
 	@echo "== examples/$*.py"
 	@$(BIN)/python examples/$*.py
 
+# Other people's tools want versions of their own.
+CLIENTS := $(CURDIR)/.venv-clients
+CLIENTS_READY := $(CLIENTS)/.ready
+$(CLIENTS_READY): constraints-clients.txt pyproject.toml
+	$(PYTHON) -m venv $(CLIENTS)
+	@echo "Installing other people's tools into .venv-clients (a few minutes, once) ..."
+	PIP_CONSTRAINT=$(CURDIR)/constraints-clients.txt \
+		$(CLIENTS)/bin/python -m pip install --quiet --editable '.[clients]'
+	@touch $@
+
+TABLE ?= $(BUILD)/clients.md
+clients: $(CLIENTS_READY)  ## Run ours in other people's tools; table in build/ (TABLE=docs/clients.md).
+	@mkdir -p $(BUILD)
+	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest -p no:cacheprovider -q -n 2 --dist loadfile \
+		tests/clients --table $(TABLE) $(ARGS)
+
 conformance: $(READY)  ## Check every installed backend; report in build/conformance.html.
 	@mkdir -p $(BUILD)
 	$(BIN)/python -m l2core.conformance --html $(BUILD)/conformance.html $(ARGS)
@@ -74,4 +90,4 @@ bench: $(READY)  ## Measure ours against the built-ins and the memory floor.
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## Remove the environment and everything built.
-	rm -rf $(VENV) $(BUILD)
+	rm -rf $(VENV) $(CLIENTS) $(BUILD)

@@ -26,18 +26,10 @@ class Call(NamedTuple):
     parameters: Mapping[str, Any] = NONE
 
     @classmethod
-    def of(
-        cls,
-        pred: Array,
-        target: Array,
-        *,
-        weight: Array | float | None = None,
-        mask: Array | None = None,
-        denominator: Array | float | None = None,
-        **parameters: Any,
-    ) -> Call:
-        """The call with these arguments."""
-        return cls(pred, target, weight, mask, denominator, parameters)
+    def of(cls, pred: Array, target: Array, **named: Any) -> Call:
+        """The call with these arguments, of which any that is no field is a parameter of the loss."""
+        own = {name: named.pop(name) for name in cls._fields[2:-1] if name in named}
+        return cls(pred, target, **own, parameters=named)
 
     @property
     def others(self) -> dict[str, Any]:

@@ -76,6 +76,68 @@ def run(loss, **arrays):
     return session.run(None, arrays)[0]
 
 
-def test_every_loss_is_here():
-    """There is a formula for each loss of residuals"""
+BOTH = [*RHO.items(), *OTHERS]
+by_loss = pytest.mark.parametrize(("loss", "rho"), BOTH, ids=[str(loss) for loss, _ in BOTH])
+R = PRED.astype("d") - TARGET
+
+
+@onnx
+@by_loss
+def test_losses(loss, rho):
+    """Every loss, for any number of rows: the mean by hand"""
     assert RHO.keys() == {name for name, kind in l2core.LOSSES.items() if not kind.needs}
+    found = run(l2torch.Criterion(loss), pred=PRED, target=TARGET)
+    np.testing.assert_allclose(found, rho(R).mean(), rtol=RTOL)
+
+
+@onnx
+@by_loss
+def test_weighted(loss, rho):
+    """Every loss, weighted by an input: the weighted mean by hand, NaN at weight 0 left out"""
+    target = np.where(WEIGHT[:, None] == 0, np.float32("nan"), TARGET)
+    found = run(l2torch.Criterion(loss), pred=PRED, target=target, weight=WEIGHT)
+    expected = np.average(rho(R).mean(1), weights=WEIGHT.astype("d"))
+    np.testing.assert_allclose(found, expected, rtol=RTOL)
+
+
+@onnx
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "root_mean"])
+def test_masked(reduction):
+    """Weighted and masked by inputs, in every reduction: by hand, NaN under the mask left out"""
+    target = np.where(MASK, TARGET, np.float32("nan"))
+    loss = l2torch.Criterion("huber", reduction)
+    found = run(loss, pred=PRED, target=target, weight=WEIGHT, mask=MASK)
+    weight = WEIGHT[:, None].astype("d") * MASK
+    terms = weight * huber(R)
+    mean = terms.sum() / weight.sum()
+    expected = {"none": terms, "sum": terms.sum(), "mean": mean, "root_mean": np.sqrt(mean)}
+    np.testing.assert_allclose(found, expected[reduction], rtol=RTOL)
+
+
+@onnx
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gaussian_nll(weighted):
+    """The Gaussian likelihood, the variance (and the weight) an input: the mean by hand"""
+    more = {"weight": WEIGHT} if weighted else {}
+    found = run(
+        l2torch.Criterion("gaussian_nll"), pred=PRED, target=TARGET, **more, variance=VARIANCE
+    )
+    v = VARIANCE.astype("d")
+    logs, squares = np.log(v) / 2, R * R / v / 2
+    weight = WEIGHT.astype("d") if weighted else np.ones(8)
+    expected = np.average((logs + squares).mean(1), weights=weight)
+    size = np.average((abs(logs) + squares).mean(1), weights=weight)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=RTOL * size)
+
+
+@onnx
+@pytest.mark.parametrize("r", [1e-4, 1e-2, 0.9, 1.1, 30.0, 100.0])
+def test_log_cosh(r):
+    """Log cosh of 1e-4 is 5e-9, and of 100 is finite"""
+    pred = np.full((8, 3), r, "f")
+    found = run(l2torch.LogCoshLoss(), pred=pred, target=np.zeros_like(pred))
+    size = float(pred[0, 0])
+    # The series where log(cosh r) has few digits; its next term is r^6 / 45.
+    series = size**2 / 2 - size**4 / 12
+    whole = size - np.log(2) + np.log1p(np.exp(-2 * size))
+    np.testing.assert_allclose(found, series if r < 0.1 else whole, rtol=RTOL)
