@@ -7,6 +7,7 @@ it if it is there: deleting the file leaves the plain path, and nothing else cha
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -25,9 +26,10 @@ def install(backend: type, module: str) -> None:
     """Give a backend's class the fast paths of this module, if there is such a module."""
     try:
         found = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
+    except Exception as error:  # noqa: BLE001 (whatever it is, the plain path serves)
+        if not (isinstance(error, ModuleNotFoundError) and error.name == module):
+            text = f"{module}: expected fast paths, got {type(error).__name__}: {error}"
+            warnings.warn(f"{text}; the plain path serves", RuntimeWarning, stacklevel=2)
         return
     for name in ("quick", "fused", "fused_value_and_grad"):
         if hasattr(found, name):

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
-from keras.src.backend import get_keras_mask  # JAX's tracers hold no attribute; no public name
 
 import l2core
 from l2core import SquaredError, Terms
@@ -23,6 +22,7 @@ from l2core.config import Axis, LossLike
 from l2core.dtypes import KNOWN, dtype_name
 from l2core.numpy_backend import NUMPY
 from l2keras.distribution import all_reduced, replicas
+from l2keras.internals import get_keras_mask
 
 PACKAGE = "l2keras"
 BACKENDS = {

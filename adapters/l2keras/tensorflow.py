@@ -11,6 +11,7 @@ import tensorflow as tf
 from l2core import Loss, fastpath
 from l2core.arrays import Array, Namespace
 from l2core.backend import PlainPathOnly
+from l2keras.internals import traced_as_it_is
 
 # Series in x², to a last term below 2^-26 of the whole: for |y| < 1/3, and for |x| < 1.
 _ATANH = tuple(1.0 / n for n in range(1, 17, 2))
@@ -229,17 +230,6 @@ class TensorFlowBackend(PlainPathOnly):
             return tf.identity(x)
 
 
-def _trace_as_it_is() -> None:
-    """Tell AutoGraph that our code has nothing to rewrite, which took 3 s in a first trace."""
-    try:  # no public name; without it the first trace takes longer
-        from tensorflow.python.autograph.core import config
-
-        ours = [config.DoNotConvert(name) for name in ("l2core", "l2keras")]
-        config.CONVERSION_RULES = (*ours, *config.CONVERSION_RULES)
-    except (ImportError, AttributeError):
-        pass
-
-
-_trace_as_it_is()
+traced_as_it_is("l2core", "l2keras")
 fastpath.install(TensorFlowBackend, "l2keras.fused")
 BACKEND = TensorFlowBackend()

@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import Function, forward_ad
 
 from l2core import LOSSES, Loss, fastpath
 from l2core.backend import PlainPathOnly, register
 from l2core.dtypes import dtype_name
+from l2torch import internals
 from l2torch.namespace import XP
 
 
@@ -29,10 +29,7 @@ class _Rule(Function):
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
-        if torch._C._are_functorch_transforms_active():
-            return super().apply(*args)  # type: ignore[no-untyped-call]
-        # As there, without the half of the time that it takes to bind forward's signature.
-        return super(Function, cls).apply(*unwrap_dead_wrappers(args))  # type: ignore[misc]
+        return internals.applied(cls, args)
 
     @staticmethod
     def forward(r: Tensor, loss: Loss, order: int, names: str, *given: Tensor) -> Tensor:
@@ -59,7 +56,7 @@ class _Rule(Function):
     def jvp(ctx: Any, *tangents: Any) -> Any:
         # torch calls this with forward mode off, at the levels below too: jacfwd(jacfwd) would be 0
         # (pytorch/pytorch#197867). On again, this level's own tangent has to be left out.
-        with forward_ad._set_fwd_grad_enabled(True):
+        with internals.forward_grad_enabled(True):
             r, *given = (_primal(x) for x in ctx.saved_tensors)
             loss, order, names = ctx.kind
             pushed: Tensor = tangents[0] * derivative(loss, order, r, names, given)
@@ -138,7 +135,7 @@ class _Slope(Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        with forward_ad._set_fwd_grad_enabled(True):  # as above
+        with internals.forward_grad_enabled(True):  # as above
             where, by = ctx.slope(*(_primal(x) for x in ctx.saved_tensors))
             return tangents[0] + _summed(torch.where(where, tangents[1] * by, 0.0), ctx.axes)
 
@@ -163,14 +160,8 @@ def _rho_node(r: Tensor, name: str, values: tuple[Any, ...], names: str, *given:
     return _apply(r, loss, 0, names, *given)
 
 
-def tracing() -> bool:
-    """Whether torch.jit.trace is at work, which keeps whatever Python decides."""
-    state: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return state
-
-
 def _expanded(loss: Loss, r: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-    """rho with its derivatives as an expression, for a trace, which keeps no Python function.
+    """rho with its derivatives as an expression: for a trace, which keeps no Python function.
 
     Taylor's around r itself: its value is rho, its derivatives are psi and curvature. They are 0
     where the residual is not finite.
@@ -215,7 +206,7 @@ class TorchBackend(PlainPathOnly):
         if torch.compiler.is_dynamo_compiling():
             values = tuple([getattr(loss, field.name) for field in fields(loss)])
             return cast(Tensor, _rho_node(r, type(loss).__name__, values, names, *arrays))
-        if tracing():
+        if internals.tracing() or (internals.forward_grad_enabled is None and self.transforms()):
             return _expanded(loss, r, given)
         return _apply(r, loss, 0, names, *arrays)
 
@@ -234,7 +225,7 @@ class TorchBackend(PlainPathOnly):
     @staticmethod
     def transforms() -> bool:
         """Whether forward mode or a transform of torch.func may be at work."""
-        return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+        return internals.forward_mode() or internals.transforms_active()
 
     def with_slope(
         self,
@@ -247,9 +238,10 @@ class TorchBackend(PlainPathOnly):
         # A transform may stand around a tensor that does not say so.
         if not ((weight.requires_grad and torch.is_grad_enabled()) or self.transforms()):
             return total
-        if not (torch.compiler.is_compiling() or tracing()):
+        expressed = torch.compiler.is_compiling() or internals.tracing()
+        if not (expressed or internals.forward_grad_enabled is None):
             return _slope(total, weight, slope, axes, *arguments)
-        # Compiled, autograd runs once, so that what the slope depends on has no part in it.
+        # Compiled or traced, autograd runs once, so that what the slope depends on has no part in it.
         where, by = slope(weight, *arguments)
         by = by if self.transforms() else by.detach()
         return total + _summed(torch.where(where, (weight - weight.detach()) * by, 0.0), axes)

@@ -52,7 +52,7 @@ class TorchHarness(AutogradHarness):
         """See :class:`l2core.conformance.Harness`."""
         if mode == "eager":
             return f(*args)
-        torch._dynamo.reset()  # no limit on recompilations from one check to the next
+        torch.compiler.reset()  # no limit on recompilations from one check to the next
         return torch.compile(f, fullgraph=True, dynamic=False)(*args)
 
     def vjp(

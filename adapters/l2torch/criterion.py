@@ -19,7 +19,8 @@ from l2core.backend import Backend
 from l2core.call import Call
 from l2core.config import Axis, LossLike, loss_of
 from l2core.criterion import told_by
-from l2torch.backend import BACKEND, tracing
+from l2torch.backend import BACKEND
+from l2torch.internals import tracing
 
 
 class CoreCriterion(l2core.Criterion):

@@ -19,14 +19,22 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import Function, forward_ad
+from torch.autograd import Function
 
 from l2core import Criterion, Loss, SquaredError
 from l2core.backend import Backend
 from l2core.call import Call
 from l2core.fastpath import SQUARES, blocks, part
 from l2core.prepared import prepared, selected
-from l2torch.backend import derivative, tracing
+from l2torch.backend import derivative
+from l2torch.internals import (
+    dispatch_modes,
+    forward_mode,
+    is_tracing,
+    legacy_batched,
+    mse_loss,
+    transforms_active,
+)
 
 LARGE, LARGE_SELECTED = 500_000, 30_000
 """Elements from which blocks are faster than the plain path, and than what it does to select."""
@@ -48,7 +56,7 @@ _NATIVE = {"mean": 1, "sum": 2, None: 0}
 
 def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Tensor | None:
     """The mean or sum of r² by PyTorch's function, of what nothing is wrong with; else None."""
-    if torch.compiler.is_compiling() or torch._C._is_tracing():
+    if torch.compiler.is_compiling() or is_tracing():
         return None
     native = _NATIVE[criterion._unweighted]
     if (
@@ -58,14 +66,14 @@ def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Ten
         or type(target) not in _KINDS
         or pred.dtype not in _BITS
         or target.dtype is not pred.dtype
-        or forward_ad._current_level >= 0
-        or torch._C._are_functorch_transforms_active()
+        or forward_mode()
+        or transforms_active()
     ):
         return None
     try:
         size = pred.numel() if pred.shape == target.shape else 0
         if 0 < size < LARGE_SQUARES or (size and not pred.is_cpu):
-            return torch._C._nn.mse_loss(pred, target, native)  # type: ignore[arg-type]
+            return cast(Tensor, mse_loss(pred, target, native))
     except RuntimeError:  # other layouts, which the checks name: asking each tensor costs too much
         pass
     return None
@@ -74,7 +82,7 @@ def quick(backend: Backend, criterion: Criterion, pred: Any, target: Any) -> Ten
 def fused(backend: Backend, criterion: Criterion, call: Call) -> Tensor | None:
     """The value, or None where the plain path serves."""
     pred, target, weight, mask, *_ = call
-    if torch.compiler.is_compiling() or tracing() or not _usual(pred, target):
+    if torch.compiler.is_compiling() or is_tracing() or not _usual(pred, target):
         return None  # a trace would keep what this data decides
     selects, size = weight is not None or mask is not None, pred.numel()
     if size < LARGE and not selects:
@@ -120,7 +128,7 @@ def _where_all_count(criterion: Criterion, inputs: Any) -> Tensor | None:
         return None
     if not (weight.numel() and weight.amin() > 0):
         return None
-    total = (weight * torch._C._nn.mse_loss(pred, target, 0)).sum()  # type: ignore[arg-type]
+    total = (weight * mse_loss(pred, target, 0)).sum()
     return cast(Tensor, criterion._reduced(total if k == 2 else 0.5 * k * total, inputs))
 
 
@@ -164,9 +172,7 @@ class _Sum(Function):
 
 def _batched(x: Tensor) -> bool:
     """Whether x stands for several tensors, as under ``autograd.grad(is_grads_batched=True)``."""
-    transformed: bool = torch._C._are_functorch_transforms_active()
-    functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
-    return transformed or functorch.is_legacy_batchedtensor(x)
+    return transforms_active() or legacy_batched(x)
 
 
 def _plain(
@@ -202,9 +208,9 @@ def _usual(pred: Tensor, target: Tensor) -> bool:
         and pred.layout is target.layout is torch.strided
         and pred.is_cpu
         and target.is_cpu
-        and not torch._C._are_functorch_transforms_active()
-        and torch._C._len_torch_dispatch_stack() == 0
-        and forward_ad._current_level < 0
+        and not transforms_active()
+        and dispatch_modes() == 0
+        and not forward_mode()
     )
 
 

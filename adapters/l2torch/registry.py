@@ -8,6 +8,7 @@ import torch
 
 from l2core import LOSSES, Terms
 from l2torch import criterion, losses
+from l2torch.internals import register_pytree_node
 
 
 def _flatten(terms: Terms) -> tuple[list[Any], tuple[bool, str, tuple[float | None, ...]]]:
@@ -37,9 +38,7 @@ def register() -> None:
     torch.serialization.add_safe_globals(
         [criterion.Criterion, criterion.CoreCriterion, *drop_ins, *LOSSES.values()]
     )
-    try:
-        from torch.utils._pytree import register_pytree_node
-    except ImportError:  # no public name; without it, terms do not pass torch.func and export
+    if register_pytree_node is None:
         return
     register_pytree_node(
         Terms,

@@ -1,0 +1,87 @@
+"""Private names of PyTorch: where all have moved, the same numbers come another way."""
+
+import ast
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from l2torch import internals
+
+FOLDER = Path(find_spec("l2torch").submodule_search_locations[0])
+
+WITHOUT = """
+import sys, warnings
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+folder = find_spec("l2torch").submodule_search_locations[0]
+spec = spec_from_file_location("l2torch.internals", folder + "/internals.py")
+module = sys.modules["l2torch.internals"] = module_from_spec(spec)
+module.hasattr = lambda *_: False
+spec.loader.exec_module(module)
+import numpy as np, torch
+from torch.func import grad, hessian, jacfwd, jvp, vmap
+import l2core, l2torch
+assert len(module.MISSING) == 9, module.MISSING
+torch.manual_seed(0)
+torch.set_default_dtype(torch.float64)
+for kind in l2core.LOSSES.values():
+    if kind.needs:
+        continue
+    f, core = l2torch.Criterion(kind()), l2core.Criterion(kind())
+    for n in (7, 40_000, 600_000):
+        p, t, w = torch.randn(n, requires_grad=True), torch.randn(n), torch.rand(n)
+        w[0] = 0.0
+        for more in ({}, {"weight": w}, {"mask": w > 0.5}):
+            value = f(p, t, **more)
+            arrays = {k: x.numpy() for k, x in more.items()}
+            expected, slope = core.value_and_grad(p.detach().numpy(), t.numpy(), **arrays)
+            np.testing.assert_allclose(value.detach(), expected, rtol=1e-12)
+            found = torch.autograd.grad(value, p, create_graph=n == 7)[0]
+            np.testing.assert_allclose(found.detach(), slope, rtol=1e-12, atol=1e-18)
+    p, t = torch.randn(5), torch.randn(5)
+    bend = np.asarray(kind().curvature((p - t).numpy(), np)) / 5
+    for second in (hessian(f)(p, t), jacfwd(jacfwd(f))(p, t), jacfwd(grad(f))(p, t)):
+        np.testing.assert_allclose(second.diagonal(), bend, rtol=1e-12, atol=1e-18)
+    slope = grad(f)(p, t)
+    torch.testing.assert_close(jvp(lambda p: f(p, t), (p,), (torch.ones(5),))[1], slope.sum())
+    torch.testing.assert_close(vmap(grad(f))(p[None], t[None])[0], slope)
+    weight = torch.tensor([1.0, 0.0, 2.0, 1.0, 1.0], requires_grad=True)
+    value = f(p, t, weight=weight)
+    rho = np.asarray(kind().rho((p - t).numpy(), np))
+    by_weight = (rho - value.item()) / 5
+    np.testing.assert_allclose(torch.autograd.grad(value, weight)[0], by_weight, atol=1e-14)
+"""
+
+
+def test_without_any_of_them():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_this_pytorch_has_them_all():
+    assert internals.MISSING == []
+
+
+def test_a_missing_name_is_noted():
+    assert internals.found("_C._no_such_name", "instead") == "instead"
+    assert internals.MISSING.pop() == "_C._no_such_name"
+    pair = torch.rand(3), torch.rand(3)
+    for reduction in range(3):
+        assert torch.equal(
+            internals._public_mse_loss(*pair, reduction), internals.mse_loss(*pair, reduction)
+        )
+
+
+def test_they_stand_in_one_room():
+    """Elsewhere no attribute of torch begins with an underscore."""
+    for path in FOLDER.glob("*.py"):
+        if path.name == "internals.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            private = text.startswith(("torch.", "forward_ad.")) and "._" in text
+            assert not private, f"{path.name}: {text}"
