@@ -78,3 +78,39 @@ def test_l2keras_loads_what_keras_does(backend):
     )
     assert backend in own
     assert FRAMEWORKS & ours == FRAMEWORKS & own
+
+
+def without(name, code):
+    """A fresh interpreter in which a library is not installed."""
+    script = f"import sys; sys.modules[{name!r}] = None\n{code}"
+    return subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("adapter", "name"), [("l2torch", "torch"), ("l2jax", "jax"), ("l2keras", "keras")]
+)
+def test_a_missing_framework_is_one_sentence(adapter, name):
+    done = without(name, f"import {adapter}")
+    last = done.stderr.splitlines()[-1]
+    assert last == (
+        f"ImportError: {name}: expected to be installed (pip install 'l2core[{name}]'), got no such module"
+    )
+    assert done.stderr.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("name", ["hypothesis", "rich"])
+def test_a_missing_extra_of_the_command_is_one_line(name):
+    for module, arguments in (("l2core", ["conformance"]), ("l2core.conformance", [])):
+        run = f"import runpy; sys.argv = ['x', *{arguments!r}]; runpy.run_module({module!r}, run_name='__main__')"
+        done = without(name, run)
+        assert done.returncode == 2
+        assert done.stderr.splitlines() == [
+            f"{name}: expected to be installed (pip install 'l2core[conformance]'), got no such module"
+        ]
+
+
+def test_scorers_without_scikit_learn():
+    done = without("sklearn", "import l2core; l2core.scorer()")
+    assert done.stderr.splitlines()[-1].startswith("ImportError: scorer: expected scikit-learn")

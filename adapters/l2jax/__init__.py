@@ -4,6 +4,10 @@ Elementwise, as in optax, ``(predictions, targets)``: ``squared_error``, ``l2_lo
 ``log_cosh``. Reduced: ``mse_loss`` and the others. Where optax broadcasts shapes, these raise.
 """
 
+from l2core.extras import require
+
+require("jax", "jax")
+
 from l2jax.criterion import Criterion
 from l2jax.functional import (
     expectile_loss,

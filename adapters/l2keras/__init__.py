@@ -1,5 +1,9 @@
 """l2core for Keras 3, on TensorFlow, JAX or torch: a :class:`Criterion`, drop-ins, their metric."""
 
+from l2core.extras import require
+
+require("keras", "keras")
+
 from l2keras.criterion import Criterion
 from l2keras.internals import minimised
 from l2keras.losses import Huber, LogCosh, MeanAbsoluteError, MeanSquaredError

@@ -1,11 +1,7 @@
-"""Run the conformance suite."""
+"""``python -m l2core.conformance``."""
 
 import sys
 
-from l2core.conformance.extras import require
+from l2core.__main__ import conformance
 
-if __name__ == "__main__":
-    require("hypothesis")
-    from l2core.conformance.cli import main
-
-    sys.exit(main())
+sys.exit(conformance(sys.argv[1:]))
