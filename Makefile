@@ -9,7 +9,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test lint format examples clients conformance bench clean
+.PHONY: help demo test lint format examples clients versions conformance bench release clean
 
 help:  ## Show the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -76,11 +76,14 @@ $(CLIENTS_READY): constraints-clients.txt pyproject.toml
 		$(CLIENTS)/bin/python -m pip install --quiet --editable '.[clients]'
 	@touch $@
 
-TABLE ?= $(BUILD)/clients.md
 clients: $(CLIENTS_READY)  ## Run ours in other people's tools; table in build/ (TABLE=docs/clients.md).
 	@mkdir -p $(BUILD)
 	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest -p no:cacheprovider -q -n 2 --dist loadfile \
-		tests/clients --table $(TABLE) $(ARGS)
+		tests/clients --table $(or $(TABLE),$(BUILD)/clients.md) $(ARGS)
+
+versions: $(READY)  ## Oldest and newest versions, each in an environment of its own (TABLE=docs/versions.md).
+	@mkdir -p $(BUILD)
+	$(BIN)/python tests/versions --table $(or $(TABLE),$(BUILD)/versions.md) $(ARGS)
 
 conformance: $(READY)  ## Check every installed backend; report in build/conformance.html.
 	@mkdir -p $(BUILD)
@@ -88,6 +91,15 @@ conformance: $(READY)  ## Check every installed backend; report in build/conform
 
 bench: $(READY)  ## Measure ours against the built-ins and the memory floor.
 	$(BIN)/python -m benchmarks $(ARGS)
+
+DIST := $(BUILD)/dist
+release: $(READY)  ## The sdist and the wheel, checked; the sdist passes its own tests.
+	rm -rf $(DIST) $(BUILD)/sdist && mkdir -p $(BUILD)/sdist
+	$(BIN)/python -m build --no-isolation --outdir $(DIST) . > $(BUILD)/dist.log
+	$(BIN)/python -m twine check --strict $(DIST)/*
+	$(BIN)/check-wheel-contents $(DIST)/*.whl
+	tar -xzf $(DIST)/*.tar.gz -C $(BUILD)/sdist
+	$(MAKE) -C $(BUILD)/sdist/l2core-* VENV=$(VENV) test
 
 clean:  ## Remove the environment and everything built.
 	rm -rf $(VENV) $(CLIENTS) $(BUILD)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,21 @@ def test_type_checkers_resolve_an_editable_install(checker, tmp_path):
     # One error each, which knows the type: neither a missing import nor Any.
     assert f"{len(packages)} errors" in run.stdout, run.stdout + run.stderr
     assert run.stdout.count('"Criterion"') >= len(packages), run.stdout
+
+
+def test_floors_are_rows_of_the_versions_that_are_run():
+    """What pyproject promises at the least is what ``make versions`` runs."""
+    sys.path.insert(0, str(ROOT / "tests" / "versions"))
+    try:
+        from rows import ROWS
+    finally:
+        sys.path.pop(0)
+    project = PROJECT["project"]
+    promised = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    floors = dict(text.split(">=") for text in promised if ">=" in text and "[" not in text)
+    run = [{name: v for name, v in row.pins.items() if v} for row in ROWS]
+    for name, floor in floors.items():
+        if name == "array-api-strict":
+            continue
+        versions = [pins[name] for pins in run if name in pins]
+        assert any((v + ".").startswith(floor + ".") for v in versions), (name, floor, versions)
