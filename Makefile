@@ -79,7 +79,7 @@ $(CLIENTS_READY): constraints-clients.txt pyproject.toml
 clients: $(CLIENTS_READY)  ## Run ours in other people's tools; table in build/ (TABLE=docs/clients.md).
 	@mkdir -p $(BUILD)
 	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest -p no:cacheprovider -q -n 2 --dist loadfile \
-		tests/clients --table $(or $(TABLE),$(BUILD)/clients.md) $(ARGS)
+		--confcutdir tests/clients tests/clients --table $(or $(TABLE),$(BUILD)/clients.md) $(ARGS)
 
 versions: $(READY)  ## Oldest and newest versions, each in an environment of its own (TABLE=docs/versions.md).
 	@mkdir -p $(BUILD)

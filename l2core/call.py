@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from numbers import Real
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from l2core.arrays import Array
 from l2core.config import Axis, LossLike, axis_of, loss_of
@@ -88,3 +88,8 @@ class Meaning:
 
     def _check(self) -> None:
         """TypeError or ValueError for a field that means nothing."""
+
+
+# Evaluated: tools that read a dataclass (jsonargparse) would else take a postponed annotation for the
+# field's, which is what an argument has become.
+Meaning.__init__.__annotations__.update(get_type_hints(Meaning.__init__))

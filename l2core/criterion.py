@@ -22,7 +22,7 @@ from l2core.checks import (
 )
 from l2core.config import check_keys, config_of
 from l2core.dtypes import COMPLEX_FLOATS, REAL_FLOATS, dtype_name
-from l2core.prepared import Prepared, cast_to, prepared, selected, single_sum
+from l2core.prepared import Prepared, cast_to, elements, prepared, selected, single_sum
 from l2core.terms import EMPTY, Terms
 
 REDUCTIONS = ("none", "sum", "mean", "root_mean")
@@ -186,7 +186,7 @@ class Criterion(Meaning):
                 return fused
         inputs = prepared(self, backend, call)
         xp = backend.xp
-        p, t, given = selected(*inputs.elements)
+        p, t, given = elements(inputs)
         r = p - t
         rho, psi = self.loss.rho(r, xp, **given), self.loss.psi(r, xp, **given)
         value = self._sum(self._weighted(rho, inputs), inputs)
@@ -240,7 +240,7 @@ class Criterion(Meaning):
 
     def _numerator(self, inputs: Prepared) -> Array:
         """ω·rho, summed up."""
-        p, t, given = selected(*inputs.elements)
+        p, t, given = elements(inputs)
         rho = self._rho(inputs.backend, p - t, given)
         total = self._sum(self._weighted(rho, inputs), inputs)
         return self._with_slope(total, self._hidden_rho, inputs)

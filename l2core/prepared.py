@@ -25,11 +25,6 @@ class Prepared(NamedTuple):
     denominator: Any  # given in the call
     real: str  # the dtype of the loss
 
-    @property
-    def elements(self) -> tuple[Backend, Array | None, Array, Array, Mapping[str, Array]]:
-        """What :func:`selected` takes."""
-        return self.backend, self.present, self.pred, self.target, self.parameters
-
 
 def prepared(meaning: Meaning, backend: Backend, call: Call) -> Prepared:
     """Everything cast and aligned, and what is absent."""
@@ -109,6 +104,12 @@ def selected(
     where = backend.xp.where
     ones = {name: where(present, x, 1.0) for name, x in parameters.items()}
     return where(present, pred, 0.0), where(present, target, 0.0), ones
+
+
+def elements(inputs: Prepared) -> tuple[Array, Array, dict[str, Array]]:
+    """The same of a whole call; no method, which Dynamo of PyTorch 2.6 does not know of a tuple."""
+    backend, present, parameters = inputs.backend, inputs.present, inputs.parameters
+    return selected(backend, present, inputs.pred, inputs.target, parameters)
 
 
 def cast_to(x: Array, dtype: str, backend: Backend) -> Array:

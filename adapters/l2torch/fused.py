@@ -25,7 +25,7 @@ from l2core import Criterion, Loss, SquaredError
 from l2core.backend import Backend
 from l2core.call import Call
 from l2core.fastpath import SQUARES, blocks, part
-from l2core.prepared import prepared, selected
+from l2core.prepared import elements, prepared
 from l2torch.backend import derivative
 from l2torch.internals import (
     dispatch_modes,
@@ -189,7 +189,7 @@ def _plain(
     """
     pred, target, weight, mask = tensors
     inputs = prepared(criterion, backend, Call(pred, target, weight, mask))
-    p, t, _ = selected(*inputs.elements)
+    p, t, _ = elements(inputs)
     scale = upstream if inputs.weight is None else upstream * inputs.weight
     grad = scale * derivative(criterion.loss, 0, p - t)
     if inputs.present is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+import l2core
 from l2core import LOSSES, Terms
 from l2torch import criterion, losses
 from l2torch.internals import register_pytree_node
@@ -36,7 +37,11 @@ def register() -> None:
     """At import, once. A user's own loss is for the user to declare safe."""
     drop_ins = [getattr(losses, name) for name in losses.__all__]
     torch.serialization.add_safe_globals(
-        [criterion.Criterion, criterion.CoreCriterion, *drop_ins, *LOSSES.values()]
+        [
+            *(criterion.Criterion, criterion.CoreCriterion, l2core.Criterion, Terms),
+            *drop_ins,
+            *LOSSES.values(),
+        ]
     )
     if register_pytree_node is None:
         return

@@ -63,23 +63,31 @@ def pytest_runtest_setup(item):
     except PackageNotFoundError:
         pytest.fail(f"{name}: expected {distribution} to be installed", pytrace=False)
     sentence = " ".join(item.obj.__doc__.split()).removesuffix(".")
+    if hasattr(item, "callspec"):  # "with {kind}" is a sentence for each
+        sentence = sentence.format_map(item.callspec.params)
     item.user_properties.append(("client", [name, found, sentence]))
 
 
 class Table:
-    """Rows by client, of the tests that passed; written if none failed."""
+    """Rows by client, of the tests that passed; written if none failed.
+
+    A sentence stands for all its cases: with one that is expected to fail, it is left out.
+    """
 
     def __init__(self, path):
         self.path = path
         self.rows = {}
+        self.untrue = set()
 
     def pytest_runtest_logreport(self, report):
-        if report.when == "call" and report.passed:
-            for key, value in report.user_properties:
-                if key == "client":
-                    name, found, sentence = value
-                    file, line, _ = report.location
-                    self.rows.setdefault((name, found), set()).add((file, line or 0, sentence))
+        if report.when != "call":
+            return
+        for name, found, sentence in (x for key, x in report.user_properties if key == "client"):
+            file, line, _ = report.location
+            run = self.rows.setdefault((name, found), set())
+            run.add((file, line or 0, sentence))
+            if not report.passed:
+                self.untrue.add((name, sentence))
 
     def pytest_sessionfinish(self, exitstatus):
         if exitstatus != 0:
@@ -92,7 +100,8 @@ class Table:
             "|---|---|---|",
         ]
         for (name, found), run in sorted(self.rows.items(), key=lambda row: row[0][0].lower()):
-            sentences = dict.fromkeys(sentence for *_, sentence in sorted(run))
+            told = dict.fromkeys(sentence for *_, sentence in sorted(run))
+            sentences = [sentence for sentence in told if (name, sentence) not in self.untrue]
             cells = (name, found, "; ".join(sentences))
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         self.path.write_text("\n".join(lines) + "\n", encoding="utf-8")

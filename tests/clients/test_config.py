@@ -37,26 +37,13 @@ TOLD = [
     ("{class_path: l2core.Huber, init_args: {delta: 0.5}}", 0.5),
 ]
 KINDS = [("l2core.Criterion", l2core.Criterion), ("l2torch.Criterion", l2torch.Criterion)]
-CORE_AS_DATACLASS = pytest.mark.xfail(
-    reason="jsonargparse takes the type of the field `loss`, Loss, for that of the argument"
-)
-CASES = [
-    pytest.param(
-        name,
-        kind,
-        told,
-        delta,
-        marks=[CORE_AS_DATACLASS] if kind is l2core.Criterion and "class_path" not in told else [],
-    )
-    for name, kind in KINDS
-    for told, delta in TOLD
-]
+CASES = [(name, kind, told, delta) for name, kind in KINDS for told, delta in TOLD]
 
 
 @jsonargparse
 @pytest.mark.parametrize(("name", "kind", "told", "delta"), CASES)
 def test_class_path(name, kind, told, delta):
-    """A parameter typed `Criterion`, by class_path and init_args in YAML: the nested loss as a \
+    """A parameter typed `{name}`, by class_path and init_args in YAML: the nested loss as a \
 name, a mapping or a class_path"""
 
     class Model:
@@ -75,11 +62,9 @@ name, a mapping or a class_path"""
 
 
 @jsonargparse
-@pytest.mark.parametrize(
-    ("name", "kind"), [pytest.param(*KINDS[0], marks=CORE_AS_DATACLASS), KINDS[1]]
-)
+@pytest.mark.parametrize(("name", "kind"), KINDS)
 def test_command_line(name, kind):
-    """The same from the command line, of a function: the class by its name, the loss beside it"""
+    """The same of a function, from the command line, `{name}` by its name and the loss beside it"""
 
     def train(criterion: kind):
         return criterion
@@ -94,7 +79,7 @@ def test_command_line(name, kind):
 @jsonargparse
 @pytest.mark.parametrize(("name", "kind", "told", "delta"), CASES)
 def test_arguments_of_the_class(name, kind, told, delta):
-    """The arguments of `Criterion` itself in a group: YAML, its dump read again, and the default"""
+    """The arguments of `{name}` itself in a group: YAML, its dump read again, and the default"""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "criterion")
     config = parser.parse_string(f"criterion:\n  loss: {told}\n  axis: [0, 1]\n")
@@ -113,7 +98,7 @@ def test_arguments_of_the_class(name, kind, told, delta):
     [*TOLD[:2], ("{_target_: l2core.Huber, delta: 0.5}", 0.5)],
 )
 def test_instantiate(name, told, delta):
-    """`instantiate` with `_target_: l2torch.Criterion`: the loss as a name, a mapping or a \
+    """`instantiate` with `_target_: {name}`: the loss as a name, a mapping or a \
 `_target_`, an axis as a list"""
     config = OmegaConf.create(f"_target_: {name}\nloss: {told}\naxis: [0]")
     np.testing.assert_allclose(value(instantiate(config)), huber(delta).mean(0), **CLOSE)

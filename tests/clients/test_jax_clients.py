@@ -105,7 +105,7 @@ class Module(nn.Module):
     def __call__(self, x, y, weight, mask):
         kernel = self.param("kernel", lambda key: jnp.array(START))
         pred = x @ kernel
-        start = lambda: Terms(jnp.zeros(()), jnp.zeros(()))  # noqa: E731
+        start = lambda: Terms(jnp.zeros(()), jnp.zeros(()))
         seen = self.variable("metrics", "seen", start)
         if not self.is_initializing():
             terms = self.criterion.terms(pred, y, weight=weight, mask=mask)
@@ -188,9 +188,7 @@ by hand"""
 
     for rows in (slice(0, 5), slice(5, 10), slice(10, 12)):
         see(net, X[rows], Y[rows], WEIGHT[rows], MASK[rows])
-    np.testing.assert_allclose(
-        net.seen.get_value().value(), mean(rho(X @ START - Y)), **CLOSE
-    )
+    np.testing.assert_allclose(net.seen.get_value().value(), mean(rho(X @ START - Y)), **CLOSE)
 
 
 # --- Orbax ----------------------------------------------------------------------------------------
@@ -199,8 +197,8 @@ by hand"""
 @orbax
 @pytest.mark.parametrize("kind", [l2core.Criterion, l2jax.Criterion])
 def test_orbax(tmp_path, kind):
-    """A tree of arrays, a criterion and `Terms`, saved and restored: the criterion gives the \
-number by hand, and the sums go on"""
+    """A tree with a criterion and `Terms` beside arrays, saved and restored into its like: the \
+criterion gives the number by hand, and the sums go on"""
     first, rest = slice(0, 5), slice(5, 12)
 
     def terms(rows):

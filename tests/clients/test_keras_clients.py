@@ -76,8 +76,8 @@ class Search(kt.GridSearch):
     ids=["objective", "name"],
 )
 def test_tuner(tmp_path, name, objective):
-    """A search with our metric as the objective (by the name alone where Keras has one of that \
-name): each score is the least by hand, and the best rate is chosen"""
+    """A search with our metric as the objective: `Objective("val_exact", "min")`, or the name \
+alone if Keras has a loss of that name; every score by hand, and the best rate is chosen"""
     search = Search(
         lambda hp: linear(hp.Choice("rate", RATES), name=name),
         objective=objective,
@@ -86,8 +86,7 @@ name): each score is the least by hand, and the best rate is chosen"""
     )
     search.search(epochs=3, **DATA)
     found = {
-        trial.hyperparameters.get("rate"): trial.score
-        for trial in search.oracle.trials.values()
+        trial.hyperparameters.get("rate"): trial.score for trial in search.oracle.trials.values()
     }
     expected = {rate: min(by_hand(rate, 3)) for rate in RATES}
     assert found.keys() == expected.keys()

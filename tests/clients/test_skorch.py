@@ -68,9 +68,7 @@ a clone too, and one with another loss set"""
     estimator = net(criterion__loss=loss)
     for each in (estimator, clone(estimator)):
         each.fit(X, Y)
-        np.testing.assert_allclose(
-            each.module_.kernel.detach().numpy(), fitted(X, Y, psi), **CLOSE
-        )
+        np.testing.assert_allclose(each.module_.kernel.detach().numpy(), fitted(X, Y, psi), **CLOSE)
     estimator.set_params(criterion__loss="absolute_error").fit(X, Y)
     np.testing.assert_allclose(
         estimator.module_.kernel.detach().numpy(), fitted(X, Y, np.sign), **CLOSE
