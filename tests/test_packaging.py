@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from itertools import chain
@@ -40,7 +41,14 @@ def test_wheel_requires_numpy_and_array_api_compat_alone(wheel):
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_type_checkers_resolve_an_editable_install(checker, tmp_path):
+def test_type_checkers_resolve_an_installed_wheel(checker, wheel, tmp_path):
+    """In an environment whose own packages are the wheel's; it sees the frameworks of this one."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (site,) = venv.glob("lib/python*/site-packages")
+    wheel.extractall(site)
+    (site / "frameworks.pth").write_text(sysconfig.get_path("purelib"))
+    python = venv / "bin" / "python"
     script = tmp_path / "uses.py"
     packages = [p for p in PACKAGES if p != "l2keras"]  # Keras has no types to derive from
     script.write_text(
@@ -48,9 +56,12 @@ def test_type_checkers_resolve_an_editable_install(checker, tmp_path):
         + "".join(f"{p}_criterion: int = {p}.Criterion()\n" for p in packages)
     )
     options = {
-        # The project's own options and cache: what linting has checked is not checked again.
-        "mypy": ["--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"],
-        "pyright": ["--pythonpath", sys.executable],
+        # The project's own options and cache: what linting has read of frameworks is not read again.
+        "mypy": [
+            *("--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"),
+            *("--python-executable", python),
+        ],
+        "pyright": ["--pythonpath", python],
     }
     run = subprocess.run(
         [sys.executable, "-m", checker, *options[checker], script],
