@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from l2core.arrays import Array
 from l2core.config import Axis, LossLike, axis_of, loss_of
-from l2core.losses import Loss, SquaredError
+from l2core.losses import Loss
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -61,7 +61,7 @@ class Meaning:
 
     def __init__(
         self,
-        loss: LossLike = SquaredError(),  # noqa: B008 (frozen)
+        loss: LossLike = "squared_error",
         reduction: str = "mean",
         denominator: str | float = "weight",
         axis: Axis = None,

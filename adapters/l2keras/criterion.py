@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 import l2core
-from l2core import SquaredError, Terms
+from l2core import Terms
 from l2core.arrays import Array
 from l2core.attributes import Attributes
 from l2core.backend import Backend, check_array, narrowed
@@ -248,7 +248,7 @@ class Criterion(KerasLoss):
 
     def __init__(
         self,
-        loss: LossLike = SquaredError(),  # noqa: B008 (frozen)
+        loss: LossLike = "squared_error",
         reduction: str = "mean",
         denominator: str | float = "weight",
         axis: Axis = None,

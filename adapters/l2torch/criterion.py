@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 import l2core
-from l2core import SquaredError, Terms
+from l2core import Terms
 from l2core.attributes import Attributes
 from l2core.backend import Backend
 from l2core.call import Call
@@ -85,7 +85,7 @@ class Criterion(Attributes, nn.Module):
 
     def __init__(
         self,
-        loss: LossLike = SquaredError(),  # noqa: B008 (frozen)
+        loss: LossLike = "squared_error",
         reduction: str = "mean",
         denominator: str | float = "weight",
         axis: Axis = None,
