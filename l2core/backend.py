@@ -165,9 +165,14 @@ class PlainPathOnly:
         try:
             dtype = np.dtype(where)
         except TypeError:
+            pass
+        else:
+            xp: Any = array_api_compat.array_namespace(x)
+            return xp.astype(x, getattr(xp, dtype.name))
+        try:
             return array_api_compat.to_device(x, where)
-        xp: Any = array_api_compat.array_namespace(x)
-        return xp.astype(x, getattr(xp, dtype.name))
+        except ValueError:
+            raise ValueError(f"where: expected a device or a dtype, got {where!r}") from None
 
     def widest_of(self, x: Array) -> str:
         return self.widest

@@ -54,7 +54,9 @@ def check_denominator(value: Any, names: tuple[str, ...]) -> None:
 
 
 def check_axis(axis: Any) -> None:
-    """An axis: None, an int or a tuple of ints."""
+    """An axis: None, an int or a tuple of ints, of at least one."""
+    if axis == ():
+        raise ValueError('axis: expected at least one (reduction="none" reduces over none), got ()')
     for a in axis if isinstance(axis, tuple) else () if axis is None else (axis,):
         if isinstance(a, bool) or not isinstance(a, int):
             raise TypeError(f"axis: expected None, an int or a sequence of ints, got {axis!r}")
@@ -211,11 +213,7 @@ def check_parameters(meaning: Meaning, parameters: Mapping[str, Any]) -> None:
                 raise TypeError(f"{name}: expected one of the arguments {known}, got {name}={x!r}")
             if x is not None:
                 raise TypeError(f"{name}: expected None for {kind}, got {type(x).__name__}")
-        if (
-            x is not None
-            and name not in loss.needs
-            and getattr(loss, name) != getattr(type(loss), name)
-        ):
+        if x is not None and loss.fixes(name):
             raise ValueError(
                 f"{name}: expected None with {loss!r}, in which it is fixed, got {type(x).__name__}"
             )

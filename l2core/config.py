@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeAlias
 
 from l2core.losses import LOSSES, Loss
@@ -28,7 +28,7 @@ def loss_of(x: Any) -> Loss:
             )
         return x
     if isinstance(x, str):
-        return _kind(x)()
+        return _made(_kind(x), {}, x)
     if not isinstance(x, Mapping):
         raise TypeError(
             f"loss: expected a Loss such as SquaredError(), its name or a mapping of its name and "
@@ -39,6 +39,15 @@ def loss_of(x: Any) -> Loss:
     kind = _kind(x["name"])
     own = {key: value for key, value in x.items() if key != "name"}
     check_keys("loss", own, (field.name for field in fields(kind)))
+    return _made(kind, own, x)
+
+
+def _made(kind: type[Loss], own: dict[str, Any], x: Any) -> Loss:
+    optional = [
+        f.name for f in fields(kind) if (f.default, f.default_factory) != (MISSING, MISSING)
+    ]
+    if lacks := [f.name for f in fields(kind) if f.name not in (*optional, *own)]:
+        raise TypeError(f"loss: expected a mapping with {', '.join(lacks)} too, got {x!r}")
     return kind(**own)
 
 

@@ -296,9 +296,9 @@ class Criterion(Meaning):
         xp = backend.xp
         named = zip(self.loss.parameters, given, strict=True)
         parameters = {name: x for name, x in named if x is not None}
-        finite = xp.abs(pred) < math.inf
-        for x in (target, *parameters.values()):
-            finite = finite & (xp.abs(x) < math.inf)
+        finite = (xp.abs(pred) < math.inf) & (xp.abs(target) < math.inf)
+        for x in parameters.values():
+            finite = finite & ~xp.isnan(x)  # infinite ones have a meaning: a Huber delta
         p, t, parameters = selected(backend, finite, pred, target, parameters)
         rho = self._rho(backend, p - t, parameters)
         return finite & (xp.abs(rho) < math.inf), rho

@@ -56,6 +56,11 @@ class Loss(ABC):
             )
         LOSSES[cls.__name__] = cls
 
+    def fixes(self, name: str) -> bool:
+        """Whether it was made with a value for this parameter other than its default."""
+        field = self.__dataclass_fields__.get(name)
+        return field is not None and getattr(self, name) != field.default
+
     def check_parameter(self, name: str, value: float) -> None:
         """TypeError or ValueError if a number given with a call is not one for this parameter."""
         replace(self, **{name: value})
@@ -226,14 +231,16 @@ class SmoothL1(Loss):
     def rho(self, r: Array, xp: Namespace, beta: Array | None = None) -> Array:
         if beta is None and self.beta == 0:
             return xp.abs(r)
-        limit, inverse = self._scale(xp, beta)
         if beta is None:
+            limit, inverse = self._scale(xp, beta)
             clipped = xp.clip(r, -limit, limit)
             return clipped * inverse * (r - 0.5 * clipped)  # does not overflow before r does
-        # In two forms, of which the second keeps the digits of its slope in beta, -½, for large r.
+        # In two forms, of which the second keeps the digits of its slope in beta, -½, for large r;
+        # each with numbers in place of those of the other, whose slopes would overflow there.
         size = xp.abs(r)
-        near = xp.where(size < beta, r, 0.0)
-        return xp.where(size < beta, 0.5 * near * (near * inverse), size - 0.5 * beta)
+        inside = size < beta
+        near, limit = xp.where(inside, r, 0.0), xp.where(inside, beta, 1.0)
+        return xp.where(inside, 0.5 * near * (near / limit), size - 0.5 * beta)
 
     def psi(self, r: Array, xp: Namespace, beta: Array | None = None) -> Array:
         if beta is None and self.beta == 0:
@@ -362,8 +369,13 @@ class GaussianNLL(Loss):
             raise ValueError(f"eps: expected a finite number >= 0, got {self.eps!r}")
         object.__setattr__(self, "eps", eps)
 
+    def fixes(self, name: str) -> bool:
+        """Whether it was made with a value for this parameter other than its default."""
+        field = self.__dataclass_fields__.get(name)
+        return field is not None and getattr(self, name) != field.default
+
     def check_parameter(self, name: str, value: float) -> None:
-        if value < 0:
+        if isinstance(value, bool) or not value >= 0:
             raise ValueError(f"{name}: expected an array or a number >= 0, got {value!r}")
 
     def rho(self, r: Array, xp: Namespace, variance: Array = 1.0) -> Array:

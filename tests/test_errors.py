@@ -277,6 +277,8 @@ CONSTRUCTION = [  # error, field, arguments
     (TypeError, "axis", {"axis": "0"}),
     (TypeError, "axis", {"axis": 1.0}),
     (TypeError, "axis", {"axis": [0, 1.5]}),
+    (ValueError, "axis", {"axis": ()}),
+    (ValueError, "axis", {"axis": []}),
     (TypeError, "axis", {"axis": (0, None)}),
     (TypeError, "axis", {"axis": True}),
     (ValueError, "empty", {"empty": "Zero"}),

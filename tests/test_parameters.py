@@ -1,12 +1,21 @@
 """Parameters of a loss that come with a call: gradients, derivatives of any order, errors."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
 
 from agreement import differences
-from l2core import Criterion, GaussianNLL, Huber, Quantile, SmoothL1, reference_arrays
+from l2core import (
+    LOSSES,
+    Criterion,
+    GaussianNLL,
+    Huber,
+    Loss,
+    Quantile,
+    SmoothL1,
+    reference_arrays,
+)
 from semantics import GIVEN, KEPT, PRED, SHAPE, TARGET
 from subjects import DEFAULT_LOSSES, float_dtypes
 
@@ -179,3 +188,54 @@ def test_mapped(harness, loss, name):
         np.testing.assert_allclose(found[i], float(exact.item()), rtol=rtol)
         exact = reference_arrays.gradient_to_parameter(name, *case, **kept)
         np.testing.assert_allclose(grads[i], float(exact.item()), rtol=rtol, atol=rtol)
+
+
+def test_an_infinite_parameter_hides_no_derivative_to_a_weight_of_0(harness):
+    """rho of an infinite delta is finite, 0 weight or not."""
+    if not harness.autograd:
+        return
+    dtype = float_dtypes(harness)[-1]
+    face = harness.face(Criterion(Huber(), "sum"))
+    r = [harness.array(np.array(x), dtype) for x in ([0.5, 2.0, -3.0], [0.0] * 3, [1.0, 0.0, 1.0])]
+    for delta in (np.inf, harness.array(np.full(3, np.inf), dtype)):
+        _, grads = harness.vjp(lambda p, t, w, d=delta: face(p, t, weight=w, delta=d), *r)
+        assert harness.numpy(grads[2]).tolist() == [0.125, 2.0, 4.5]
+
+
+@pytest.mark.once
+def test_the_smallest_betas_have_slopes_outside(harness):
+    if not harness.autograd:
+        return
+    face = harness.face(Criterion(SmoothL1(), "none"))
+    pred, zero = (harness.array(np.array(x), "float32") for x in ([2.0, -1e-3], [0.0, 0.0]))
+    beta = harness.array(np.full(2, 1e-30), "float32")
+    _, grads = harness.vjp(lambda p, t, b: face(p, t, beta=b), pred, zero, beta)
+    assert harness.numpy(grads[2]).tolist() == [-0.5, -0.5]
+
+
+def test_a_parameter_without_a_default_is_fixed():
+    @dataclass(frozen=True)
+    class Scaled(Loss):
+        scale: float
+        parameters = ("scale", "shift")
+
+        def rho(self, r, xp, scale=None, shift=0.0):
+            return (self.scale if scale is None else scale) * r * r + shift
+
+        def psi(self, r, xp, scale=None, shift=0.0):
+            return 2 * (self.scale if scale is None else scale) * r
+
+        def curvature(self, r, xp, scale=None, shift=0.0):
+            return xp.full_like(r, 2 * self.scale)
+
+    try:
+        x = np.array([1.0, 2.0])
+        criterion = Criterion(Scaled(2.0), "sum")
+        with pytest.raises(ValueError, match=r"scale: expected None with .*Scaled"):
+            criterion(x, 0 * x, scale=x)
+        for told in ("scaled", {"name": "Scaled"}):
+            with pytest.raises(TypeError, match="loss: expected a mapping with scale too, got"):
+                Criterion(told)
+        assert Criterion({"name": "Scaled", "scale": 2.0}).loss == Scaled(2.0)
+    finally:
+        del LOSSES["Scaled"]

@@ -234,6 +234,18 @@ class LossOperation(keras.Operation):  # type: ignore[misc]
         return cls(keras.saving.deserialize_keras_object(config["loss"]), name=config["name"])
 
 
+def _packed(names: Any, criterion: l2core.Criterion) -> tuple[str, ...]:
+    """The names as a tuple; ValueError unless they are parameters of the loss, each once."""
+    known = criterion.loss.parameters
+    listed = isinstance(names, (list, tuple)) and all(name in known for name in names)
+    if not listed or len(set(names)) < len(names):
+        raise ValueError(
+            f"packed: expected a list of parameters of {criterion.loss!r}, {list(known)}, "
+            f"got {names!r}"
+        )
+    return tuple(names)
+
+
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Criterion(KerasLoss):
     """An :class:`l2core.Criterion` for ``compile(loss=...)``: fields and meaning are the core's.
@@ -261,26 +273,28 @@ class Criterion(KerasLoss):
     ) -> None:
         criterion = Core(loss, reduction, denominator, axis, empty, nan_targets)
         own = {"sum": "sum", "none": "none"}.get(reduction, "sum_over_batch_size")
-        self.packed = tuple(packed)
-        known = criterion.loss.parameters
-        if isinstance(packed, str) or not set(self.packed) <= set(known):
-            raise ValueError(
-                f"packed: expected a list of parameters of {criterion.loss!r}, {list(known)}, "
-                f"got {packed!r}"
-            )
+        self.packed = _packed(packed, criterion)
         super().__init__(criterion, name, own, dtype)
         self.change(criterion)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As of any of ours; what is packed is checked too."""
+        if name == "packed" and "criterion" in self.__dict__:
+            value = _packed(value, self.criterion)
+        super().__setattr__(name, value)
+
     def change(self, criterion: Core) -> None:
         """Take another criterion, its reduction in place of Keras's."""
+        _packed(self.packed, criterion)
         self.__dict__.update(criterion=criterion, reduction=criterion.reduction)
 
     def adapted(self, call: Call) -> Call:
         """The call with what y_pred holds beside the prediction as parameters."""
         if not self.packed:
             return call
-        n, size = call.pred.shape[-1], len(self.packed) + 1
-        if n is None or n % size or n // size != call.target.shape[-1]:
+        size = len(self.packed) + 1
+        n, wanted = (tuple(x.shape)[-1:] for x in (call.pred, call.target))
+        if not wanted or n != (size * wanted[0],):
             raise ValueError(
                 f"y_pred: expected {size} times the last axis of y_true, for the prediction and "
                 f"{', '.join(self.packed)}, got shapes {tuple(call.pred.shape)} and "
@@ -288,9 +302,10 @@ class Criterion(KerasLoss):
             )
         parts = keras.ops.split(call.pred, size, axis=-1)
         more = dict(zip(self.packed, parts[1:], strict=True))
-        if both := more.keys() & call.parameters.keys():
+        given = {name: x for name, x in call.parameters.items() if x is not None}
+        if both := more.keys() & given.keys():
             raise ValueError(f"{min(both)}: expected None, since y_pred holds it, got another")
-        return call._replace(pred=parts[0], parameters={**call.parameters, **more})
+        return call._replace(pred=parts[0], parameters={**given, **more})
 
     def samples(self, y_true: Array, y_pred: Array) -> Array:
         """The loss of each element."""

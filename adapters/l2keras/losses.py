@@ -71,10 +71,11 @@ class _DropIn(KerasLoss):
         return loss(y_true, y_pred)
 
     def samples(self, y_true: Array, y_pred: Array) -> Array:
-        """The loss of each sample, of which Keras's metrics take the mean by weights."""
+        """The loss of each element, of which Keras's metrics take the mean by weights."""
         if self.reduction not in ("sum_over_batch_size", "mean", "mean_with_sample_weight"):
             raise self.no_such_mean()
-        return self.call(y_true, y_pred)
+        call = self._tensors(Call(y_pred, y_true))._replace(denominator=None)
+        return Core(self.criterion.loss, "none")._value_of(call)
 
     def told(self) -> dict[str, Any]:
         """The parameters of its loss, and its reduction."""

@@ -83,8 +83,14 @@ def _by_given(
 ) -> tuple[Tensor, ...]:
     """The gradients to what is given, by autograd of the plain expression.
 
-    Not by autograd.grad, which would walk on into the graph that r comes from.
+    Never of r and given themselves, from which autograd would walk on into the graph they come from.
     """
+    again = torch.is_grad_enabled() or internals.transforms_active() or internals.dispatch_modes()
+    if not again:  # no gradient of these gradients is wanted: in a third of the time
+        with torch.enable_grad():
+            apart = [x.detach().requires_grad_() for x in given]
+            value = _plainly(loss, order, r.detach(), names, apart)
+            return torch.autograd.grad(value, apart, upstream)
     made = torch.func.vjp(lambda *given: _plainly(loss, order, r, names, given), *given)
     found: tuple[Tensor, ...] = made[1](upstream)
     return found
@@ -236,9 +242,11 @@ class TorchBackend(PlainPathOnly):
         axes: tuple[int, ...] | None,
     ) -> Tensor:
         # A transform may stand around a tensor that does not say so.
-        if not ((weight.requires_grad and torch.is_grad_enabled()) or self.transforms()):
+        wanted = weight.requires_grad and torch.is_grad_enabled()
+        if not (wanted or internals.recording() or self.transforms()):
             return total
         expressed = torch.compiler.is_compiling() or internals.tracing()
+        expressed = expressed or not (wanted or self.transforms())
         if not (expressed or internals.forward_grad_enabled is None):
             return _slope(total, weight, slope, axes, *arguments)
         # Compiled or traced, autograd runs once, so that what the slope depends on has no part in it.

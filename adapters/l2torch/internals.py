@@ -36,6 +36,9 @@ transforms_active: Callable[[], bool] = found("_C._are_functorch_transforms_acti
 is_tracing: Callable[[], bool] = found("_C._is_tracing", torch.jit.is_tracing)  # type: ignore[attr-defined]
 """See :func:`tracing`; not for code that Dynamo meets."""
 
+is_exporting: Callable[[], bool] = found("compiler.is_exporting", torch.compiler.is_compiling)
+"""Whether torch.export is at work; before it could be asked, in doubt whether any compiler is."""
+
 dispatch_modes: Callable[[], int] = found("_C._len_torch_dispatch_stack", lambda: 1)
 """How many modes watch every operation; in doubt one."""
 
@@ -55,6 +58,13 @@ _forward_level = found("autograd.forward_ad._current_level", None)
 def tracing() -> bool:
     """Whether torch.jit.trace is at work, which keeps whatever Python decides."""
     return not torch.compiler.is_compiling() and is_tracing()
+
+
+def recording() -> bool:
+    """Whether what runs is written down for other inputs, whose gradients may be wanted."""
+    if torch.compiler.is_compiling():  # torch.compile asks again for other inputs
+        return is_exporting()
+    return is_tracing() or dispatch_modes() > 0
 
 
 def forward_mode() -> bool:

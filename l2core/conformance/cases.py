@@ -131,12 +131,7 @@ def _cases(
 def given_to(subject: Subject, claim: Claim) -> list[str]:
     """The parameters that may come with a call: those that the loss does not fix."""
     loss = claim.criterion.loss
-    fixed = [
-        x
-        for x in loss.parameters
-        if hasattr(loss, x) and getattr(loss, x) != getattr(type(loss), x)
-    ]
-    return [x for x in loss.parameters if x in subject.takes and x not in fixed]
+    return [x for x in loss.parameters if x in subject.takes and not loss.fixes(x)]
 
 
 POOL = (0.5, 0.25, 0.9, 1.0, 2.0, 0.01, 100.0, 1e-9, 0.0)

@@ -63,6 +63,19 @@ def test_a_loss_as_a_metric_is_the_mean_of_all_batches(linear, data, loss):
     np.testing.assert_allclose(seen["exact"], weighted, rtol=RTOL)
 
 
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_metrics_of_other_ranks(loss):
+    """One axis, and weights of each element, as in Keras's own metric of functions."""
+    rng = np.random.default_rng(0)
+    for shape in ((6,), (6, 4)):
+        y, pred = rng.normal(size=(2, *shape)).astype("float32")
+        weight = rng.random(shape).astype("float32")
+        metric = keras.metrics.MeanMetricWrapper(loss)
+        metric.update_state(y, pred, weight)
+        expected = l2core.Criterion(loss.criterion.loss)(pred, y, weight=weight)
+        np.testing.assert_allclose(metric.result(), expected, rtol=RTOL)
+
+
 @pytest.mark.parametrize("loss", OTHERS, ids=repr)
 def test_a_loss_that_is_no_mean_by_weights_is_no_metric(linear, data, loss):
     model = linear()
@@ -136,9 +149,21 @@ def test_what_cannot_be_packed():
         l2keras.Criterion(packed=["variance"])
     with pytest.raises(ValueError, match="packed: expected a list of parameters of Huber"):
         l2keras.Criterion("huber", packed="delta")
+    for wrong in (["delta", "delta"], None, 1, [["delta"]]):
+        with pytest.raises(ValueError, match="packed: expected a list of parameters of Huber"):
+            l2keras.Criterion("huber", packed=wrong)
     loss = l2keras.Criterion("huber", packed=["delta"])
     y, ok = np.zeros((4, 2), "float32"), np.ones((4, 4), "float32")
     loss(y, ok)
+    loss(y, ok, delta=None)
+    for attribute, value in (("packed", ["q"]), ("packed", "delta"), ("loss", "quantile")):
+        with pytest.raises(ValueError, match="packed: expected a list of parameters of"):
+            setattr(loss, attribute, value)
+    loss.packed = []
+    loss.loss = "quantile"
+    loss.packed = ["q"]
+    assert loss.packed == ("q",)
+    loss = l2keras.Criterion("huber", packed=["delta"])
     for wrong in (np.ones((4, 2), "float32"), np.ones((4, 6), "float32"), ok[:, :3]):
         with pytest.raises(ValueError, match="y_pred: expected 2 times the last axis of y_true"):
             loss(y, wrong)

@@ -187,3 +187,69 @@ def test_terms_move_and_leave_the_graph():
     assert terms.to(torch.float64).numerator.dtype is torch.float64
     assert terms.to("meta").denominator.device.type == "meta"
     assert (apart + apart).to(torch.float64).compensation[0].dtype is torch.float64
+
+
+# --- weights that are learned ------------------------------------------------------------------------
+
+
+class Weighted(nn.Module):
+    def __init__(self, criterion):
+        super().__init__()
+        self.criterion = criterion
+
+    def forward(self, pred, target, weight):
+        return self.criterion(pred, target, weight=weight)
+
+
+def recorders():
+    """Ways to write a module down for other inputs, of plain tensors."""
+
+    def traced(module, arrays):
+        return torch.jit.trace(module, arrays)
+
+    def exported(module, arrays):
+        return torch.export.export(module, arrays).module()
+
+    def made(module, arrays):
+        return torch.fx.experimental.proxy_tensor.make_fx(module)(*arrays)
+
+    return [traced, exported, made]
+
+
+@SCRIPTS
+@pytest.mark.parametrize("record", recorders(), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_what_is_written_down_has_the_gradient_to_a_weight_of_0(record, reduction):
+    """Though the weights that it was written down with had no gradient."""
+    module = Weighted(l2torch.Criterion(reduction=reduction))
+    example = torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3), torch.ones(3)
+    written = record(module, example)
+    weight = torch.tensor([1.0, 0.0, 2.0], requires_grad=True)
+    found, expected = (
+        torch.autograd.grad(f(*example[:2], weight), weight)[0] for f in (written, module)
+    )
+    torch.testing.assert_close(found, expected)
+    if reduction == "sum":
+        assert expected.tolist() == [1.0, 4.0, 9.0]
+
+
+@SCRIPTS
+def test_a_model_with_weights_of_its_own_is_traced():
+    class Model(Weighted):
+        def __init__(self):
+            super().__init__(l2torch.Criterion())
+            self.weight = nn.Parameter(torch.ones(3))
+
+        def forward(self, pred, target):
+            return self.criterion(pred, target, weight=self.weight)
+
+    model, pair = Model(), (torch.rand(3), torch.rand(3))
+    torch.testing.assert_close(torch.jit.trace(model, pair)(*pair), model(*pair))
+
+
+def test_gradients_to_parameters_under_hooks_of_saved_tensors():
+    r, delta = torch.tensor([0.25, 2.0]), torch.tensor([0.5, 0.5], requires_grad=True)
+    with torch.autograd.graph.save_on_cpu():
+        value = l2torch.Criterion("huber", "sum")(r, torch.zeros(2), delta=delta)
+        value.backward()
+    assert delta.grad.tolist() == [0.0, 1.5]
