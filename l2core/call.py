@@ -68,15 +68,15 @@ class Meaning:
         empty: str = "nan",
         nan_targets: str = "propagate",
     ) -> None:
-        known = object.__setattr__  # past what freezes them
-        known(self, "loss", loss_of(loss))
-        known(self, "reduction", reduction)
+        # Past what freezes them.
+        object.__setattr__(self, "loss", loss_of(loss))
+        object.__setattr__(self, "reduction", reduction)
         # A NumPy scalar would not survive JSON.
         number = isinstance(denominator, Real) and not isinstance(denominator, bool)
-        known(self, "denominator", float(denominator) if number else denominator)
-        known(self, "axis", axis_of(axis))
-        known(self, "empty", empty)
-        known(self, "nan_targets", nan_targets)
+        object.__setattr__(self, "denominator", float(denominator) if number else denominator)
+        object.__setattr__(self, "axis", axis_of(axis))
+        object.__setattr__(self, "empty", empty)
+        object.__setattr__(self, "nan_targets", nan_targets)
         self._check()
 
     @property

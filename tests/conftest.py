@@ -26,6 +26,9 @@ def pytest_configure(config):
         "markers", "once(yes=True): JAX without 64-bit types alone, where those add nothing"
     )
     config.addinivalue_line(
+        "markers", "since(version): PyTorch's, from which on its compiler can do this"
+    )
+    config.addinivalue_line(
         "markers", "modes(*names): run the test in these modes alone; without it in all but compile"
     )
 

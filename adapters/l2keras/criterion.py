@@ -22,7 +22,7 @@ from l2core.config import Axis, LossLike
 from l2core.dtypes import KNOWN, dtype_name
 from l2core.numpy_backend import NUMPY
 from l2keras.distribution import all_reduced, replicas
-from l2keras.internals import get_keras_mask
+from l2keras.internals import compiling, get_keras_mask
 
 PACKAGE = "l2keras"
 BACKENDS = {
@@ -103,7 +103,7 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
         **parameters: Any,
     ) -> Array:
         """The loss; absent where ``sample_weight`` is 0 or y_pred's Keras mask is False."""
-        if called_by(keras.metrics.MeanMetricWrapper.update_state):
+        if not compiling() and called_by(keras.metrics.MeanMetricWrapper.update_state):
             # A loss in compile(metrics=...), of which Keras takes the weighted mean itself.
             return self.samples(y_true, y_pred)
         given = Call(y_pred, y_true, sample_weight, mask, denominator, parameters)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
+import keras
+
 
 def found(module: str, name: str, instead: Any) -> Any:
     """What a module has under this name, or else ``instead``."""
@@ -21,6 +23,16 @@ def _attribute(x: Any) -> Any:
 
 get_keras_mask = found("keras.src.backend", "get_keras_mask", _attribute)
 """The mask that a tensor carries, which JAX's tracers cannot as an attribute; else the attribute."""
+
+
+def _never() -> bool:
+    return False
+
+
+compiling = _never
+"""Whether Dynamo, which knows no frames, traces Keras on torch."""
+if keras.backend.backend() == "torch":
+    compiling = found("torch.compiler", "is_compiling", _never)
 
 
 def minimised(kinds: Iterable[type]) -> None:

@@ -116,6 +116,7 @@ def test_hessians_inside_one_graph(name, touching):
     torch.testing.assert_close(compiled(hessian(f))(*touching), hessian(f)(*touching), **CLOSE)
 
 
+@pytest.mark.since("2.10")
 def test_vmap_of_a_module_itself(pair):
     """vmap asks a module for its repr, which has to be traced too."""
     for delta in (1.0, 0.7):
@@ -139,6 +140,7 @@ def test_one_graph_for_all_lengths():
     assert len(set(compilations)) == 1
 
 
+@pytest.mark.since("2.10")
 def test_an_equal_criterion_is_not_compiled_again(pair):
     """Nor after calls elsewhere with other dtypes and frameworks."""
     counter = CompileCounterWithBackend("eager")
@@ -165,6 +167,7 @@ def test_another_parameter_is_compiled_once_more(name, pair):
     assert counter.frame_count <= len(values) + 1
 
 
+@pytest.mark.since("2.13")
 def test_made_called_and_added_up_inside_the_graph(pair):
     """A module constructed, a function, the core's own criterion, the terms of two batches."""
     huber = l2core.Criterion(l2core.Huber(0.7))
