@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.autograd import Function, forward_ad
+from torch.autograd import forward_ad
 
 MISSING: list[str] = []
 """The names that this PyTorch does not have."""
@@ -51,7 +51,9 @@ forward_grad_enabled: Any = found("autograd.forward_ad._set_fwd_grad_enabled", N
 register_pytree_node: Any = found("utils._pytree.register_pytree_node", None)
 """None: terms do not pass torch.func and torch.export."""
 
-_unwrapped: Any = found("_functorch.utils.unwrap_dead_wrappers", None)
+unwrapped: Any = found("_functorch.utils.unwrap_dead_wrappers", None)
+"""With which Function.apply begins; None: it is called whole."""
+
 _forward_level = found("autograd.forward_ad._current_level", None)
 
 
@@ -79,11 +81,3 @@ def _public_mse_loss(pred: Any, target: Any, reduction: int) -> Any:
 
 mse_loss: Callable[[Any, Any, int], Any] = found("_C._nn.mse_loss", _public_mse_loss)
 """The squared error, 0, 1, 2 being none, mean, sum, without the look at broadcasts of F.mse_loss."""
-
-
-def applied(function: type[Function], args: tuple[Any, ...]) -> Any:
-    """function.apply(*args); outside transforms without the half of the time that it takes to bind
-    forward's signature, which only they need."""
-    if _unwrapped is None or transforms_active():
-        return Function.apply.__func__(function, *args)  # type: ignore[attr-defined]
-    return super(Function, function).apply(*_unwrapped(args))  # type: ignore[misc]

@@ -23,7 +23,7 @@ spec.loader.exec_module(module)
 import numpy as np, torch
 from torch.func import grad, hessian, jacfwd, jvp, vmap
 import l2core, l2torch
-assert len(module.MISSING) == 9, module.MISSING
+assert len(module.MISSING) == 10, module.MISSING
 torch.manual_seed(0)
 torch.set_default_dtype(torch.float64)
 for kind in l2core.LOSSES.values():
