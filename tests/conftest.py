@@ -25,6 +25,7 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "once(yes=True): JAX without 64-bit types alone, where those add nothing"
     )
+    config.addinivalue_line("markers", "scripts: runs one of ours; `make examples` has them")
     config.addinivalue_line(
         "markers", "since(version): PyTorch's, from which on its compiler can do this"
     )

@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.scripts
+
 
 def run(*arguments):
     command = [sys.executable, "-m", *map(str, arguments)]

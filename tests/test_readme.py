@@ -50,6 +50,7 @@ def test_snippet_prints_what_its_comments_say(code, tmp_path):
     assert run("-c", code, cwd=tmp_path).splitlines() == promised
 
 
+@pytest.mark.scripts
 def test_traps_are_those_of_the_script(tmp_path):
     printed = run(ROOT / "examples" / "builtin_traps.py", "--markdown", cwd=tmp_path).splitlines()
     traps = [line for line in README.splitlines() if line.startswith("| ") and line in printed]
@@ -81,6 +82,7 @@ def test_every_example_is_linked(framework):
     assert made == set(re.findall(rf"\(examples/({framework}_\w+\.py)\)", README))
 
 
+@pytest.mark.scripts
 def test_the_demonstration_runs_with_another_loss(tmp_path):
     picture = tmp_path / "demo.png"
     printed = run(

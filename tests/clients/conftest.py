@@ -68,6 +68,16 @@ def pytest_runtest_setup(item):
     item.user_properties.append(("client", [name, found, sentence]))
 
 
+HEAD = (
+    "# Clients",
+    "",
+    "What `make clients TABLE=docs/clients.md` ran, each tool by itself in one environment of its own,",
+    "and each number beside one that was computed by hand. The first line has the date of the run and its",
+    "frameworks.",
+    "",
+)
+
+
 class Table:
     """Rows by client, of the tests that passed; written if none failed.
 
@@ -94,6 +104,7 @@ class Table:
             return
         versions = ", ".join(f"{name} {version(name)}" for name in MAIN)
         lines = [
+            *HEAD,
             f"{datetime.date.today().isoformat()}: {versions}",
             "",
             "| client | version | what was run |",
