@@ -74,3 +74,15 @@ def test_users_classes_have_attributes_of_their_own():
     assert own.scale == 3.0
     with pytest.raises(AttributeError, match="'Own' object has no attribute 'delta'"):
         own.delta  # noqa: B018
+
+
+def test_private_names_that_are_missing_have_a_substitute():
+    """Of Keras and TensorFlow: the module gone, or the name."""
+    from l2keras import internals
+
+    for module in ("keras.src.no_such_module", "keras.src.backend"):
+        assert internals.found(module, "no_such_name", "instead") == "instead"
+    x = type("Tensor", (), {"_keras_mask": "mask"})()
+    assert internals._attribute(x) == "mask"
+    assert internals._attribute(3.0) is None
+    assert internals._never() is False
