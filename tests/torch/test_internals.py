@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 import torch
 
 from l2torch import internals
@@ -62,6 +63,7 @@ def test_without_any_of_them():
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.since("2.10")
 def test_this_pytorch_has_them_all():
     assert internals.MISSING == []
 

@@ -122,6 +122,7 @@ def test_modules_take_non_contiguous_tensors(info):
         close(ours(*strided), expected, size_of(expected))
 
 
+@pytest.mark.since("2.10")
 def test_modules_refuse_what_pytorchs_refuse(info):
     """The same type of error; the words are ours."""
     if info.module_error_inputs_func is None:
