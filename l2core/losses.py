@@ -232,9 +232,10 @@ class SmoothL1(Loss):
         if beta is None and self.beta == 0:
             return xp.abs(r)
         if beta is None:
-            limit, inverse = self._scale(xp, beta)
-            clipped = xp.clip(r, -limit, limit)
-            return clipped * inverse * (r - 0.5 * clipped)  # does not overflow before r does
+            clipped = xp.clip(r, -self.beta, self.beta)
+            return (
+                clipped * (1 / self.beta) * (r - 0.5 * clipped)
+            )  # does not overflow before r does
         # In two forms, of which the second keeps the digits of its slope in beta, -½, for large r;
         # each with numbers in place of those of the other, whose slopes would overflow there.
         size = xp.abs(r)
@@ -245,22 +246,17 @@ class SmoothL1(Loss):
     def psi(self, r: Array, xp: Namespace, beta: Array | None = None) -> Array:
         if beta is None and self.beta == 0:
             return _sign(r, xp)
-        psi = xp.clip(self._scale(xp, beta)[1] * r, -1.0, 1.0)
-        return psi if beta is None else xp.where(beta == 0, _sign(r, xp), psi)
+        if beta is None:
+            return xp.clip((1 / self.beta) * r, -1.0, 1.0)
+        psi = xp.clip((1 / xp.where(beta == 0, 1.0, beta)) * r, -1.0, 1.0)
+        return xp.where(beta == 0, _sign(r, xp), psi)
 
     def curvature(self, r: Array, xp: Namespace, beta: Array | None = None) -> Array:
         if beta is None:
             inside = 1 / self.beta if self.beta else 0.0
             return xp.where(xp.abs(r) > self.beta, 0.0, xp.full_like(r, inside))
-        inside = xp.where(beta == 0, 0.0, self._scale(xp, beta)[1])
+        inside = xp.where(beta == 0, 0.0, 1 / xp.where(beta == 0, 1.0, beta))
         return xp.where(xp.abs(r) > beta, 0.0, inside + xp.full_like(r, 0.0))
-
-    def _scale(self, xp: Namespace, beta: Array | None) -> tuple[Any, Any]:
-        """beta and 1/beta; 1 where an array of them has 0."""
-        if beta is None:
-            return self.beta, 1 / self.beta
-        limit = xp.where(beta == 0, 1.0, beta)
-        return limit, 1 / limit
 
 
 @dataclass(frozen=True)
@@ -368,11 +364,6 @@ class GaussianNLL(Loss):
         if eps < 0:
             raise ValueError(f"eps: expected a finite number >= 0, got {self.eps!r}")
         object.__setattr__(self, "eps", eps)
-
-    def fixes(self, name: str) -> bool:
-        """Whether it was made with a value for this parameter other than its default."""
-        field = self.__dataclass_fields__.get(name)
-        return field is not None and getattr(self, name) != field.default
 
     def check_parameter(self, name: str, value: float) -> None:
         if isinstance(value, bool) or not value >= 0:
