@@ -18,7 +18,8 @@ class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
 
     Its state is the sum of the batches' numerators and of their denominators, so that the result
     does not depend on how the data was split, the last partial batch included. Weights and masks
-    count as in the loss, and the least is the best (for callbacks with ``mode="auto"``); pass it to ``compile(weighted_metrics=...)``, since Keras withholds
+    count as in the loss, and the least is the best (for callbacks with ``mode="auto"``); pass it to
+    ``compile(weighted_metrics=...)``, since Keras withholds
     ``sample_weight`` from ``metrics=``. ``dtype`` is that of the sums: None is the widest that
     Keras's backend has (float64; float32 on JAX without 64-bit types).
     """

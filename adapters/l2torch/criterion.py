@@ -17,7 +17,7 @@ from l2core import Terms
 from l2core.attributes import Attributes
 from l2core.backend import Backend
 from l2core.call import Call
-from l2core.config import Axis, LossLike, loss_of
+from l2core.config import Axis, LossLike
 from l2core.criterion import told_by
 from l2torch.backend import BACKEND
 from l2torch.internals import tracing
@@ -133,17 +133,15 @@ class Criterion(Attributes, nn.Module):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The module of a ``to_config`` mapping; what it leaves out is as ``cls()`` has it."""
         module = cls()
-        told = told_by(config)
-        if "loss" in cls.fixed and "loss" in told:
-            expected = type(module.criterion.loss)
-            if not isinstance(loss_of(told["loss"]), expected):
-                raise ValueError(
-                    f"loss: expected {expected.__name__} in {cls.__name__}, got {told['loss']!r}"
-                )
-            module.change(replace(module.criterion, loss=told.pop("loss")))
-        for name, x in told.items():
-            if getattr(module, name) != x:
-                setattr(module, name, x)
+        usual, told = module.criterion, told_by(config)
+        criterion = replace(usual, **told)
+        for name in cls.fixed:
+            kept, found = (getattr(c, name) for c in (usual, criterion))
+            if name == "loss":  # its parameters are not fixed
+                kept, found = type(kept).__name__, type(found).__name__
+            if kept != found:
+                raise ValueError(f"{name}: expected {kept} in {cls.__name__}, got {told[name]!r}")
+        module.change(criterion)
         return module
 
     def missing(self, name: str) -> Any:

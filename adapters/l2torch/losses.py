@@ -22,17 +22,6 @@ from l2core import (
 )
 from l2torch.criterion import Criterion
 
-__all__ = [
-    "GaussianNLLLoss",
-    "HuberLoss",
-    "L1Loss",
-    "LogCoshLoss",
-    "MSELoss",
-    "QuantileLoss",
-    "RMSELoss",
-    "SmoothL1Loss",
-]
-
 
 def refuse_legacy(size_average: Any, reduce: Any) -> None:
     """TypeError if one of PyTorch's deprecated arguments is used."""
