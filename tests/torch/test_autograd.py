@@ -191,3 +191,43 @@ def test_saved_tensors_may_be_packed_and_recomputed(pair):
     with torch.autograd.graph.saved_tensors_hooks(lambda x: x.numpy(), torch.from_numpy):
         value = criterion(input, target)
     assert torch.equal(grad(value, input)[0], expected)
+
+
+PLAIN = {  # rho of the residual and the parameter, as autograd takes it
+    "delta": lambda r, d: torch.where(r.abs() <= d, 0.5 * r * r, d * (r.abs() - 0.5 * d)),
+    "beta": lambda r, b: torch.where(r.abs() < b, 0.5 * r * r / b, r.abs() - 0.5 * b),
+    "q": lambda r, q: torch.where(r > 0, (1 - q) * r, -q * r),
+    "tau": lambda r, q: torch.where(r > 0, (1 - q) * r * r, q * r * r),
+    "variance": lambda r, v: 0.5 * (v.log() + r * r / v),
+}
+
+
+@pytest.mark.parametrize("n", [8, 40_000, 600_000])
+@pytest.mark.parametrize("loss", [x for x in DEFAULT_LOSSES if x.parameters], ids=repr)
+def test_parameters_that_depend_on_the_prediction(loss, n):
+    """With a hook that halves their gradient, which runs once, and with the graph kept or not."""
+    (name,) = loss.parameters
+    z = torch.linspace(-1, 1, n, dtype=torch.float64).requires_grad_()
+    weight = torch.where(z.detach().abs() < 0.1, 0.0, 1.0)
+
+    def gradient(kept, f):
+        given, calls = 0.8 * torch.sigmoid(z * z + 0.1), []
+        given.register_hook(lambda grad: calls.append(1) or 0.5 * grad)
+        given.retain_grad()
+        (found,) = torch.autograd.grad(f(2 * z, 0.3 * z, given), z, create_graph=kept)
+        assert len(calls) == 1
+        return found
+
+    def ours(pred, target, given):
+        return l2torch.Criterion(loss)(pred, target, weight=weight, **{name: given})
+
+    def plain(pred, target, given):
+        return (weight * PLAIN[name](pred - target, given)).sum() / weight.sum()
+
+    for kept in (False, True):
+        found, expected = gradient(kept, ours), gradient(kept, plain)
+        # A few products of either sign of at most 2 / n, each rounded once.
+        torch.testing.assert_close(found, expected, rtol=0, atol=32 * 2**-53 * 2 / n)
+        if kept and n == 8:
+            bends = [torch.autograd.grad(x.square().sum(), z)[0] for x in (found, expected)]
+            torch.testing.assert_close(*bends, rtol=1e-13, atol=1e-15)
