@@ -202,24 +202,26 @@ PLAIN = {  # rho of the residual and the parameter, as autograd takes it
 }
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n", [8, 40_000, 600_000])
 @pytest.mark.parametrize("loss", [x for x in DEFAULT_LOSSES if x.parameters], ids=repr)
-def test_parameters_that_depend_on_the_prediction(loss, n):
+def test_parameters_and_predictions_that_depend_on_each_other(loss, n, weighted):
     """With a hook that halves their gradient, which runs once, and with the graph kept or not."""
     (name,) = loss.parameters
     z = torch.linspace(-1, 1, n, dtype=torch.float64).requires_grad_()
-    weight = torch.where(z.detach().abs() < 0.1, 0.0, 1.0)
+    weight = torch.where(z.detach().abs() < 0.1 * weighted, 0.0, 1.0)
+    more = {"weight": weight} if weighted else {}
 
     def gradient(kept, f):
         given, calls = 0.8 * torch.sigmoid(z * z + 0.1), []
         given.register_hook(lambda grad: calls.append(1) or 0.5 * grad)
         given.retain_grad()
-        (found,) = torch.autograd.grad(f(2 * z, 0.3 * z, given), z, create_graph=kept)
+        (found,) = torch.autograd.grad(f(2 * z + given, 0.3 * z, given), z, create_graph=kept)
         assert len(calls) == 1
         return found
 
     def ours(pred, target, given):
-        return l2torch.Criterion(loss)(pred, target, weight=weight, **{name: given})
+        return l2torch.Criterion(loss)(pred, target, **more, **{name: given})
 
     def plain(pred, target, given):
         return (weight * PLAIN[name](pred - target, given)).sum() / weight.sum()
