@@ -64,3 +64,12 @@ def pytest_generate_tests(metafunc):
 def harness(request):
     with request.param.context():
         yield request.param
+
+
+@pytest.fixture
+def small_blocks():
+    """Everything is large, and takes several blocks."""
+    from paths import every_size_is_large
+
+    with every_size_is_large():
+        yield

@@ -14,7 +14,6 @@ from paths import (
     ARGUMENTS,
     MEANS,
     SHAPES,
-    every_size_is_large,
     inputs,
     no_plain_path,
     one_large_among_small,
@@ -27,13 +26,6 @@ ROUNDINGS = 5
 def relative_bound(dtype):
     """Rows of at most ROW elements in any order; their sums in float64 add nothing in float32."""
     return 2 * (fused.ROW + ROUNDINGS) * np.finfo(dtype).eps / 2  # twice: two paths
-
-
-@pytest.fixture
-def small_blocks():
-    """Everything is large, and takes several blocks."""
-    with every_size_is_large():
-        yield
 
 
 @pytest.mark.usefixtures("small_blocks")
