@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from l2core.arrays import Array, Namespace
+from l2core.arrays import Array
 from l2core.backend import Backend, backend_of
+from l2core.compensated import added
 
 EMPTY = {"nan": math.nan, "zero": 1.0}
 """What a mean over nothing is divided by: 0 / nan = nan, 0 / 1 = 0 with zero gradient."""
@@ -46,8 +47,8 @@ class Terms:
             )
         xp = backend_of(self.numerator, "numerator").xp
         lost, also = self.compensation, other.compensation
-        numerator, first = _added(self.numerator, other.numerator, lost[0] + also[0], xp)
-        denominator, second = _added(self.denominator, other.denominator, lost[1] + also[1], xp)
+        numerator, first = added(self.numerator, other.numerator, lost[0] + also[0], xp)
+        denominator, second = added(self.denominator, other.denominator, lost[1] + also[1], xp)
         return Terms(numerator, denominator, self.root, self.empty, (first, second))
 
     def __radd__(self, other: object) -> Terms:
@@ -118,20 +119,3 @@ class Terms:
         if not isinstance(self.denominator, backend.arrays):
             return self.denominator if self.denominator != 0 else EMPTY[self.empty]
         return backend.xp.where(self._nothing(backend), EMPTY[self.empty], self.denominator)
-
-
-def _added(a: Any, b: Any, lost: Any, xp: Namespace) -> tuple[Any, Any]:
-    """a + b + lost, and what rounding took from it.
-
-    Knuth, The Art of Computer Programming 2, section 4.2.2: TwoSum, then FastTwoSum. A sum that is
-    not finite has lost nothing: inf - inf would hide inf.
-    """
-    total = a + b
-    if not hasattr(total, "dtype"):
-        return total, lost
-    a, b, lost = (x if hasattr(x, "dtype") else xp.full_like(total, x) for x in (a, b, lost))
-    finite = xp.abs(total) < math.inf
-    a, b, near, lost = (xp.where(finite, x, 0.0) for x in (a, b, total, lost))
-    part = near - a
-    lost = lost + ((a - (near - part)) + (b - part))
-    return total + lost, lost - ((near + lost) - near)
