@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -22,6 +22,7 @@ from l2core.checks import (
 )
 from l2core.config import check_keys, config_of
 from l2core.dtypes import COMPLEX_FLOATS, REAL_FLOATS, dtype_name
+from l2core.losses import SquaredError
 from l2core.prepared import Prepared, cast_to, elements, prepared, selected, single_sum
 from l2core.terms import EMPTY, Terms
 
@@ -111,11 +112,19 @@ class Criterion(Meaning):
 
     def terms(self, pred: Array, target: Array, **others: Any) -> Terms:
         """The numerator and denominator of the mean; arguments as in a call."""
-        if self.reduction in ("none", "sum"):
-            raise ValueError(
-                f'reduction: expected "mean" or "root_mean" for terms, got "{self.reduction}"'
-            )
+        self._check_terms("terms")
         return self._terms_of(Call.of(pred, target, **others))
+
+    def denominator_of(
+        self, target: Array, *, weight: Array | float | None = None, mask: Array | None = None
+    ) -> Array:
+        """What a mean over these targets divides by, ahead of any prediction: an array without axes.
+
+        Along ``axis`` it is the terms' denominator, one for each mean where weights or a mask tell
+        them apart. Add up those of all micro-batches or ranks, and give the sum as ``denominator``.
+        """
+        self._check_terms("denominator_of")
+        return self._denominator_of(Call(target, target, weight, mask))
 
     def value_and_grad(
         self, pred: Array, target: Array, *, out: Array | None = None, **others: Any
@@ -152,6 +161,12 @@ class Criterion(Meaning):
         """
         return cls(**told_by(config))
 
+    def _check_terms(self, wanted: str) -> None:
+        if self.reduction in ("none", "sum"):
+            raise ValueError(
+                f'reduction: expected "mean" or "root_mean" for {wanted}, got "{self.reduction}"'
+            )
+
     # --- the path of a call, which an adapter may lead through a compiler ------------------------
 
     def _value_of(self, call: Call) -> Array:
@@ -171,10 +186,25 @@ class Criterion(Meaning):
     def _terms_of(self, call: Call) -> Terms:
         inputs = prepared(self, check_call(self, call, self._names, self._backend), call)
         total = self._numerator(inputs)
-        denominator, backend = self._denominator(inputs, total), inputs.backend
-        if not isinstance(denominator, backend.arrays):
-            denominator = backend.scalar(denominator, inputs.real, total)
-        return self._terms(total, denominator)
+        return self._terms(total, self._array(self._denominator(inputs, total), inputs))
+
+    def _denominator_of(self, call: Call) -> Array:
+        """The denominator of a call in whose prediction's place the target stands."""
+        names, backend = (self._names[1], *self._names[1:]), self._backend
+        inputs = prepared(self, check_call(self._pointless, call, names, backend), call)
+        return self._array(self._denominator(inputs), inputs)
+
+    @cached_property
+    def _pointless(self) -> Meaning:
+        """The same with a loss that wants no parameters and takes any dtype."""
+        return replace(self, loss=SquaredError())
+
+    def _array(self, denominator: Any, inputs: Prepared) -> Array:
+        """The denominator as an array of the framework, also where it is known as a number."""
+        backend = inputs.backend
+        if isinstance(denominator, backend.arrays):
+            return denominator
+        return backend.scalar(denominator, inputs.real, inputs.pred)
 
     def _gradient_of(self, call: Call, out: Array | None) -> tuple[Array, Array]:
         backend = check_call(self, call, self._names, self._backend)

@@ -61,6 +61,9 @@ class Criterion(l2core.Criterion):
     def _terms_of(self, call: Call) -> Terms:
         return cast(Terms, _terms(self, self._arrays(call)))
 
+    def _denominator_of(self, call: Call) -> Array:
+        return cast(Array, _denominator(self, self._arrays(call)))
+
     def _gradient_of(self, call: Call, out: Array | None) -> tuple[Array, Array]:
         if out is not None:
             check_out(out, call, BACKEND)
@@ -117,6 +120,11 @@ def _value(criterion: Criterion, *call: Any) -> Array:
 @partial(jax.jit, static_argnums=0)
 def _terms(criterion: Criterion, call: Call) -> Terms:
     return super(Criterion, criterion)._terms_of(_traced(call))
+
+
+@partial(jax.jit, static_argnums=0)
+def _denominator(criterion: Criterion, call: Call) -> Array:
+    return cast(Array, super(Criterion, criterion)._denominator_of(_traced(call)))
 
 
 @partial(jax.jit, static_argnums=0)

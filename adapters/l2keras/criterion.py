@@ -130,6 +130,27 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
         given = Call.of(y_pred, y_true, weight=sample_weight, **others)
         return self._terms(self._tensors(given), given.denominator)
 
+    def denominator_of(
+        self,
+        y_true: Array,
+        sample_weight: Array | float | None = None,
+        *,
+        mask: Array | None = None,
+    ) -> Array:
+        """What the mean divides by, as :meth:`l2core.Criterion.denominator_of` says."""
+        self.criterion._check_terms("denominator_of")
+        y_true = to_tensor(y_true, "y_true", self._cast_to())
+        weight, mask = (
+            to_tensor(x, name, optional=True)
+            for x, name in ((sample_weight, "sample_weight"), (mask, "mask"))
+        )
+        call = Call(y_true, y_true, weight, mask)
+        return self.criterion._denominator_of(self.divided(call))
+
+    def divided(self, call: Call) -> Call:
+        """The call with the denominator that a kind of loss means by its reduction."""
+        return call
+
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """The loss without weights."""
         return self(y_true, y_pred)

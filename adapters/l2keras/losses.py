@@ -56,6 +56,11 @@ class _DropIn(KerasLoss):
                 f"it divides by, got {type(call.denominator).__name__}"
             )
         y_true, y_pred = _same_rank(call.target, call.pred)
+        return self.divided(call._replace(target=y_true, pred=y_pred))
+
+    def divided(self, call: Call) -> Call:
+        """The denominator of Keras's reduction."""
+        y_pred = call.pred
         if len(y_pred.shape) == 0:
             raise ValueError("y_pred: expected an array with at least one axis, got shape ()")
         denominator = None
@@ -63,7 +68,7 @@ class _DropIn(KerasLoss):
             denominator = _size(y_pred, [len(y_pred.shape) - 1])
         elif self.reduction != "mean_with_sample_weight":
             denominator = _selected(y_pred, call.mask)
-        return call._replace(target=y_true, pred=y_pred, denominator=denominator)
+        return call._replace(denominator=denominator)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """The loss of each sample, as Keras's own losses have it."""

@@ -125,6 +125,13 @@ class Criterion(Attributes, nn.Module):
         """Numerator and denominator of the mean, as :meth:`l2core.Criterion.terms` says."""
         return self.criterion.terms(input, target, **others)
 
+    def denominator_of(
+        self, target: Tensor, *, weight: Tensor | float | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """What the mean divides by, as :meth:`l2core.Criterion.denominator_of` says."""
+        denominator: Tensor = self.criterion.denominator_of(target, weight=weight, mask=mask)
+        return denominator
+
     def to_config(self) -> dict[str, Any]:
         """What it means, as :meth:`l2core.Criterion.to_config` has it."""
         return self.criterion.to_config()
