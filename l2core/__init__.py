@@ -2,6 +2,7 @@
 
 from l2core import numpy_backend  # noqa: F401 (it registers itself)
 from l2core.criterion import Criterion
+from l2core.decomposition import BiasVariance, bias_variance
 from l2core.losses import (
     LOSSES,
     AbsoluteError,
@@ -16,12 +17,15 @@ from l2core.losses import (
     SquaredError,
 )
 from l2core.scoring import scorer
+from l2core.statistics import ErrorStatistics
 from l2core.terms import Terms
 
 __all__ = [
     "LOSSES",
     "AbsoluteError",
+    "BiasVariance",
     "Criterion",
+    "ErrorStatistics",
     "Expectile",
     "GaussianNLL",
     "HalfSquaredError",
@@ -32,6 +36,7 @@ __all__ = [
     "SmoothL1",
     "SquaredError",
     "Terms",
+    "bias_variance",
     "scorer",
 ]
 __version__ = "0.2.0.dev0"

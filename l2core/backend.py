@@ -104,6 +104,22 @@ class Backend(Protocol):
         """x, checked when it runs to have pred's leading lengths where tracing leaves them open."""
         ...
 
+    def constant(self, x: np.ndarray[Any, Any], like: Array) -> Array:
+        """A NumPy array on the device of ``like``, of its own dtype."""
+        ...
+
+    def numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """x on the host, of its own dtype; it waits for the device."""
+        ...
+
+    def binned(self, size: Array, weight: Array | None, n: int) -> Array:
+        """Σ weight, along the last axis, of the sizes in each of n bins; without weights integers.
+
+        ``size`` is float32 of shape (D, M), and not negative; ``weight`` likewise, and finite. A bin
+        is what the upper 16 bits of a float32 say.
+        """
+        ...
+
     # The criterion is an l2core.Criterion, which stands on a floor above.
 
     def quick(self, criterion: Any, pred: Any, target: Any, /) -> Array | None:
@@ -230,6 +246,21 @@ class PlainBackend(PlainPathOnly):
 
     def matched(self, x: Array, pred: Array) -> Array:
         return x
+
+    def constant(self, x: np.ndarray[Any, Any], like: Array) -> Array:
+        import array_api_compat
+
+        xp: Any = self.xp
+        return xp.asarray(x, device=array_api_compat.device(like))
+
+    def numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        return np.asarray(x)
+
+    def binned(self, size: Array, weight: Array | None, n: int) -> Array:
+        index = np.ascontiguousarray(self.numpy(size)).view(np.int32) >> 16
+        rows = [None] * len(index) if weight is None else self.numpy(weight)
+        each = [np.bincount(i, w, minlength=n) for i, w in zip(index, rows, strict=True)]
+        return self.constant(np.stack(each), size)
 
 
 by_type: dict[type, Backend] = {}

@@ -33,6 +33,10 @@ class _Numpy:
         return np.asarray(np.count_nonzero(x, axis=axis))[()]  # a Python int before NumPy 2.3
 
     @staticmethod
+    def cumulative_sum(x: Array, /, *, axis: int) -> Array:
+        return np.cumsum(x, axis)  # NumPy 2.0 does not have the standard's name
+
+    @staticmethod
     def full_like(x: Array, /, fill_value: float) -> Array:
         return np.full_like(x, fill_value)[()]
 
@@ -63,6 +67,10 @@ class NumpyBackend(PlainBackend):
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
         """See :class:`l2core.backend.Backend`."""
         return np.dtype(dtype).type(value)
+
+    def constant(self, x: np.ndarray[Any, Any], like: Array) -> Array:
+        """See :class:`l2core.backend.Backend`."""
+        return x
 
 
 NUMPY = NumpyBackend(cast(Namespace, _Numpy()), (np.ndarray, np.generic))

@@ -38,6 +38,8 @@ def pytest_generate_tests(metafunc):
     """A test with ``harness`` runs on each of them; with ``mode`` too, in each of its modes."""
     if "harness" not in metafunc.fixturenames:
         return
+    if any("harness" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
+        return  # a test that chooses among them
     from subjects import harnesses
 
     once = metafunc.definition.get_closest_marker("once")

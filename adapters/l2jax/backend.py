@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
@@ -162,6 +163,18 @@ class JaxBackend(PlainPathOnly):
 
     def matched(self, x: Array, pred: Array) -> Array:
         return x
+
+    def constant(self, x: np.ndarray[Any, Any], like: Array) -> Array:
+        return jnp.asarray(x)
+
+    def numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        return np.asarray(x)
+
+    def binned(self, size: Array, weight: Array | None, n: int) -> Array:
+        index = jax.lax.bitcast_convert_type(size, jnp.int32) >> 16
+        each = jnp.asarray(1) if weight is None else weight
+        bins = jnp.zeros((size.shape[0], n), each.dtype)
+        return bins.at[jnp.arange(size.shape[0])[:, None], index].add(each)
 
 
 BACKEND = JaxBackend()

@@ -34,7 +34,9 @@ class _TensorFlow:
     exp = staticmethod(tf.exp)
     imag = staticmethod(tf.math.imag)
     log = staticmethod(tf.math.log)
+    permute_dims = staticmethod(tf.transpose)
     real = staticmethod(tf.math.real)
+    reshape = staticmethod(tf.reshape)
     sqrt = staticmethod(tf.sqrt)
     tanh = staticmethod(tf.tanh)
 
@@ -44,6 +46,18 @@ class _TensorFlow:
     @staticmethod
     def count_nonzero(x: Array, /, *, axis: Any = None) -> Array:
         return tf.math.count_nonzero(x, axis=axis)
+
+    @staticmethod
+    def cumulative_sum(x: Array, /, *, axis: int) -> Array:
+        return tf.cumsum(x, axis)
+
+    @staticmethod
+    def max(x: Array, /, *, axis: int) -> Array:
+        return tf.reduce_max(x, axis)
+
+    @staticmethod
+    def min(x: Array, /, *, axis: int) -> Array:
+        return tf.reduce_min(x, axis)
 
     @staticmethod
     def expand_dims(x: Array, /, *, axis: int) -> Array:
@@ -210,6 +224,19 @@ class TensorFlowBackend(PlainPathOnly):
 
     def scalar(self, value: float, dtype: str, like: Array) -> Array:
         return tf.constant(value, getattr(tf.dtypes, dtype))
+
+    def constant(self, x: Any, like: Array) -> Array:
+        return tf.convert_to_tensor(x)
+
+    def numpy(self, x: Array) -> Any:
+        return x.numpy()
+
+    def binned(self, size: Array, weight: Array | None, n: int) -> Array:
+        rows = size.shape[0]
+        index = tf.bitwise.right_shift(tf.bitcast(size, tf.int32), 16)
+        index = tf.reshape(index + n * tf.range(rows)[:, None], [-1])
+        each = tf.ones_like(index, tf.int64) if weight is None else tf.reshape(weight, [-1])
+        return tf.reshape(tf.math.unsorted_segment_sum(each, index, rows * n), [rows, n])
 
     def matched(self, x: Array, pred: Array) -> Array:
         axes = [i for i, n in enumerate(x.shape) if n is None or (n != 1 and pred.shape[i] is None)]

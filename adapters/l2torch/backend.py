@@ -273,6 +273,19 @@ class TorchBackend(PlainPathOnly):
     def matched(self, x: Tensor, pred: Tensor) -> Tensor:
         return x
 
+    def constant(self, x: Any, like: Tensor) -> Tensor:
+        return torch.as_tensor(x, device=like.device)
+
+    def numpy(self, x: Tensor) -> Any:
+        return x.detach().cpu().numpy()
+
+    def binned(self, size: Tensor, weight: Tensor | None, n: int) -> Tensor:
+        index = (size.contiguous().view(torch.int32) >> 16).to(torch.int64)
+        dtype = torch.int64 if weight is None else weight.dtype
+        each = torch.ones((), dtype=dtype, device=size.device) if weight is None else weight
+        bins = torch.zeros((len(size), n), dtype=dtype, device=size.device)
+        return bins.scatter_add_(1, index, each.expand(index.shape))
+
 
 BACKEND = TorchBackend()
 register(BACKEND, Tensor, torch.nn.Parameter)

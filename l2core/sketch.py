@@ -1,0 +1,73 @@
+"""A histogram of sizes on a logarithmic scale, whose quantiles have a bounded relative error.
+
+The bin of a size is the upper half of its bits as a float32: 128 bins to each power of two, 2^15 in
+all, the same for everybody, so that sketches are merged by adding. That is DDSketch's guarantee
+(Ch. Masson, J. E. Rim, H. K. Lee, DDSketch, VLDB 2019) with bins that cost a shift, not a logarithm.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from l2core.arrays import Array
+from l2core.backend import Backend
+from l2core.compensated import Sum
+from l2core.dtypes import REAL_FLOATS, dtype_name
+from l2core.prepared import cast_to
+
+BINS = 1 << 15
+_EDGES = (np.arange(BINS + 1, dtype=np.uint32) << 16).view(np.float32)
+_INFINITE = int(np.float32(np.inf).view(np.uint32)) >> 16
+MIDDLES = np.zeros(BINS, np.float32)
+"""What stands for the sizes of each bin; 0 for those below 2^-126·2^-7, NaN for NaN."""
+MIDDLES[1:_INFINITE] = (
+    _EDGES[1:_INFINITE] / 2 + _EDGES[2 : _INFINITE + 1].clip(max=3.4028235e38) / 2
+)
+MIDDLES[_INFINITE] = np.inf
+MIDDLES[_INFINITE + 1 :] = np.nan
+
+
+def of(size: Array, weight: Array | None, outputs: tuple[int, ...], backend: Backend) -> Sum:
+    """The sketch of each row of sizes; without weights in integers."""
+    xp = backend.xp
+    bins = backend.binned(cast_to(size, "float32", backend), weight, BINS)
+    bins = xp.reshape(bins, (*outputs, BINS))
+    if weight is None:
+        return Sum(bins, bins[..., :1] * 0)
+    wide = cast_to(bins, backend.widest_of(size), backend)
+    return Sum(wide, xp.full_like(wide, 0.0))
+
+
+def merged(one: Sum | None, two: Sum | None, backend: Backend) -> Sum | None:
+    """The sketch of both."""
+    if one is None or two is None:
+        return None
+    exact = [dtype_name(x.value.dtype) not in REAL_FLOATS for x in (one, two)]
+    if all(exact):
+        return Sum(one.value + two.value, one.lost)
+    floats = (x for x, whole in zip((one, two), exact, strict=True) if not whole)
+    dtype = dtype_name(next(floats).value.dtype)
+    first, second = (
+        Sum(*(cast_to(y, dtype, backend) for y in x)) if whole else x
+        for x, whole in zip((one, two), exact, strict=True)
+    )
+    return first.plus(second, backend.xp)
+
+
+def quantile(bins: Sum, q: float, backend: Backend) -> Array:
+    """The middle of the first bin up to which the weights are q of all; NaN if any size was NaN."""
+    xp = backend.xp
+    values = bins.value + bins.lost
+    if dtype_name(values.dtype) not in REAL_FLOATS:
+        values = cast_to(values, backend.widest_of(values), backend)
+    last = len(values.shape) - 1
+    upto = xp.cumulative_sum(values, axis=last)
+    before, total = upto - values, upto[..., -1:]
+    # The greatest bin before which there is less than that; at q = 0 the first that holds anything.
+    reached = (values != 0) & ((before < q * total) | (before == 0))
+    middles = backend.constant(MIDDLES, values)
+    found = xp.max(xp.where(reached, middles, 0.0), axis=last)
+    nothing = (total[..., 0] == 0) | (xp.max(values[..., _INFINITE + 1 :], axis=last) > 0)
+    return xp.where(nothing, math.nan, found)

@@ -1,0 +1,123 @@
+"""A state of named arrays as JSON, exactly: of statistics, so that an evaluation goes on elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from l2core.arrays import Array
+from l2core.backend import Backend, backend_of
+from l2core.compensated import Sum
+from l2core.config import check_keys
+from l2core.dtypes import dtype_name
+from l2core.numpy_backend import NUMPY
+from l2core.sketch import BINS
+
+VERSION = 1
+SKETCH = "bins"
+"""What may be absent, and is mostly zeros."""
+
+
+def dumped(state: Mapping[str, Any]) -> str:
+    """The arrays and sums (None: absent) as a text; of one shape, all but the sketch."""
+    present = {name: x for name, x in state.items() if x is not None}
+    first = next(iter(present.values()))
+    array = first.value if isinstance(first, Sum) else first
+    backend = backend_of(array, "ErrorStatistics")
+    found: dict[str, Any] = {
+        "version": VERSION,
+        "shape": list(array.shape),
+        "dtype": dtype_name(array.dtype),
+    }
+    for name, x in present.items():
+        host = _host(x, backend)
+        if name == SKETCH:
+            found[name] = {"dtype": host.value.dtype.name, "held": [_held(y) for y in host]}
+        else:
+            found[name] = [_numbers(y) for y in host] if isinstance(host, Sum) else _numbers(host)
+    return json.dumps(found, allow_nan=False)
+
+
+def loaded(text: str, names: tuple[str, ...], like: Array | None) -> dict[str, Any]:
+    """The state of these names, as :func:`dumped` wrote it, in arrays like this one."""
+    try:
+        told: Mapping[str, Any] = dict(json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"text: expected JSON of ErrorStatistics, got {error}") from None
+    check_keys("text", told, ("version", "shape", "dtype", *names))
+    if told.get("version") != VERSION:
+        raise ValueError(f"version: expected {VERSION}, got {told.get('version')!r}")
+    missing = [name for name in ("shape", *names) if name not in told and name != SKETCH]
+    if missing:
+        raise ValueError(f"{missing[0]}: expected it in JSON of ErrorStatistics, got none")
+    backend = NUMPY if like is None else backend_of(like, "like")
+    dtype = np.dtype("float64" if like is None else backend.widest_of(like))
+    try:
+        shape = tuple(int(n) for n in told["shape"])
+        made = {name: _read(told[name], shape, dtype) for name in names if name != SKETCH}
+        made[SKETCH] = _bins(told[SKETCH], shape, dtype) if SKETCH in told else None
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"text: expected a state as to_json gives it, got {error!r}") from None
+    near = np.zeros(()) if like is None else like
+
+    def placed(x: Any) -> Any:
+        if isinstance(x, Sum):
+            return Sum(*(placed(y) for y in x))
+        return None if x is None else backend.constant(x, near)
+
+    return {name: placed(x) for name, x in made.items()}
+
+
+def _host(x: Any, backend: Backend) -> Any:
+    if isinstance(x, Sum):
+        return Sum(*(np.asarray(backend.numpy(y)) for y in x))
+    return np.asarray(backend.numpy(x))
+
+
+def _numbers(x: np.ndarray[Any, Any]) -> list[Any]:
+    """Floats in full, which JSON knows, and those that it does not by name."""
+    each = x.astype(np.float64).reshape(-1).tolist()
+    return [y if np.isfinite(y) else repr(y) for y in each]
+
+
+def _held(x: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Where there is anything, and what."""
+    flat = x.reshape(-1)
+    (index,) = flat.nonzero()
+    values = flat[index]
+    whole = values.dtype.kind in "iu"
+    return {
+        "length": x.shape[-1],
+        "index": index.tolist(),
+        "value": values.tolist() if whole else _numbers(values),
+    }
+
+
+def _read(told: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    if told and isinstance(told[0], list):
+        value, lost = told
+        return Sum(_array(value, shape, dtype), _array(lost, shape, dtype))
+    return _array(told, shape, dtype)
+
+
+def _array(told: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    return np.array([float(y) for y in told], np.float64).reshape(shape).astype(dtype)
+
+
+def _bins(told: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Sum:
+    whole = np.dtype(told["dtype"]).kind in "iu"
+    parts = []
+    for held in told["held"]:
+        length = int(held["length"])
+        if length not in (1, BINS):
+            raise ValueError(f"length {length}")
+        kind = np.dtype(np.int64) if whole else dtype
+        flat = np.zeros((*shape, length), kind)
+        index = np.array(held["index"], np.int64)
+        flat.reshape(-1)[index] = [int(y) if whole else float(y) for y in held["value"]]
+        parts.append(flat)
+    value, lost = parts
+    return Sum(value, lost)
