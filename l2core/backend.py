@@ -131,6 +131,10 @@ class Backend(Protocol):
         """The whole value in one pass, or None: then the plain path serves."""
         ...
 
+    def fused_sum(self, criterion: Any, call: Call, /) -> Array | None:
+        """The numerator alone in one pass, or None."""
+        ...
+
     def fused_value_and_grad(
         self, criterion: Any, call: Call, out: Array | None, /
     ) -> tuple[Array, Array] | None:
@@ -202,6 +206,9 @@ class PlainPathOnly:
 
     def fused(self, criterion: Any, call: Call, /) -> Array | None:
         return None
+
+    def fused_sum(self, criterion: Any, call: Call, /) -> Array | None:
+        return self.fused(criterion._summed, call._replace(denominator=None))
 
     def fused_value_and_grad(
         self, criterion: Any, call: Call, out: Array | None, /

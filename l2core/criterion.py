@@ -184,8 +184,13 @@ class Criterion(Meaning):
         return total if self.reduction == "none" else self._reduced(total, inputs)
 
     def _terms_of(self, call: Call) -> Terms:
-        inputs = prepared(self, check_call(self, call, self._names, self._backend), call)
-        total = self._numerator(inputs)
+        backend = check_call(self, call, self._names, self._backend)
+        total = None
+        if fastpath.enabled and not call.parameters:
+            total = backend.fused_sum(self, call)
+        inputs = prepared(self, backend, call)
+        if total is None:
+            total = self._numerator(inputs)
         return self._terms(total, self._array(self._denominator(inputs, total), inputs))
 
     def _denominator_of(self, call: Call) -> Array:
@@ -193,6 +198,11 @@ class Criterion(Meaning):
         names, backend = (self._names[1], *self._names[1:]), self._backend
         inputs = prepared(self, check_call(self._pointless, call, names, backend), call)
         return self._array(self._denominator(inputs), inputs)
+
+    @cached_property
+    def _summed(self) -> Self:
+        """The criterion of the numerator alone."""
+        return replace(self, reduction="sum", denominator="weight", empty="nan")
 
     @cached_property
     def _pointless(self) -> Meaning:

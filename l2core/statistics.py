@@ -260,6 +260,10 @@ class ErrorStatistics:
         half = pairs.merged()
         return half + self._each(lambda x, more: x[-1]) if n % 2 else half
 
+    def stacked(self, gather: Callable[[Array], Array]) -> ErrorStatistics:
+        """Those of several, along a new first axis: ``gather`` stacks an array with the others'."""
+        return self._each(lambda x, more: gather(x))
+
     def to_json(self) -> str:
         """The state as JSON, exactly; the framework, its device and dtype are not kept."""
         return state_json.dumped({name: getattr(self, name) for name in _NAMES})

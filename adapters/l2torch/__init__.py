@@ -6,6 +6,8 @@ require("torch", "torch")
 
 from l2torch import functional, registry
 from l2torch.criterion import Criterion
+from l2torch.distributed import all_reduced
+from l2torch.huggingface import hf_loss
 from l2torch.losses import (
     GaussianNLLLoss,
     HuberLoss,
@@ -16,6 +18,7 @@ from l2torch.losses import (
     RMSELoss,
     SmoothL1Loss,
 )
+from l2torch.window import Window
 
 __all__ = [
     "Criterion",
@@ -27,7 +30,10 @@ __all__ = [
     "QuantileLoss",
     "RMSELoss",
     "SmoothL1Loss",
+    "Window",
+    "all_reduced",
     "functional",
+    "hf_loss",
 ]
 
 registry.register()

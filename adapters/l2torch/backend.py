@@ -12,6 +12,7 @@ from torch.autograd import Function, forward_ad
 
 from l2core import LOSSES, Loss, fastpath
 from l2core.backend import PlainPathOnly, register
+from l2core.call import Call
 from l2core.dtypes import dtype_name
 from l2torch import internals
 from l2torch.namespace import XP
@@ -218,6 +219,11 @@ class TorchBackend(PlainPathOnly):
         if internals.tracing() or (internals.forward_grad_enabled is None and self.transforms()):
             return _expanded(loss, r, given)
         return _apply(r, loss, 0, names, *arrays)
+
+    def fused_sum(self, criterion: Any, call: Call, /) -> Tensor | None:
+        if torch.compiler.is_compiling():  # which meets the lock of a cached property
+            return None
+        return cast("Tensor | None", super().fused_sum(criterion, call))
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if x.dtype is torch.uint64:  # which knows no arithmetic

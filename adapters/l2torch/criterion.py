@@ -19,7 +19,9 @@ from l2core.backend import Backend
 from l2core.call import Call
 from l2core.config import Axis, LossLike
 from l2core.criterion import told_by
+from l2core.reach import value_over
 from l2torch.backend import BACKEND
+from l2torch.distributed import WORLD, Ranks
 from l2torch.internals import tracing
 
 
@@ -78,8 +80,16 @@ class Criterion(Attributes, nn.Module):
     parameters of the loss align with the leading axes, or have input's rank with axes of length 1.
     Fields, dtypes and errors are those of :class:`l2core.Criterion`. Fields and the parameters of
     the loss are attributes; set, they take effect (``loss.reduction = "none"``).
+
+    ``process_group``: the ranks whose data the mean (or sum) is over, a
+    ``torch.distributed.ProcessGroup``, or ``"world"``, the default group of the time of the call;
+    None: this process. Each rank calls it as often as the others, perhaps on nothing, and does the
+    same with the value. ``gradients``: what the engine does with the ranks' gradients, ``"average"``
+    (DistributedDataParallel, FSDP) or ``"sum"``. Neither is part of ``to_config``.
     """
 
+    _ranks: Ranks | None = None
+    _gradients: str = "average"
     _renamed: ClassVar[dict[str, str]] = {}
     """The names that forward has for parameters of the loss, where they are others."""
 
@@ -91,9 +101,46 @@ class Criterion(Attributes, nn.Module):
         axis: Axis = None,
         empty: str = "nan",
         nan_targets: str = "propagate",
+        *,
+        process_group: Any = None,
+        gradients: str = "average",
     ) -> None:
         super().__init__()
+        if gradients != "average":
+            self.gradients = gradients
+        if process_group is not None:
+            self.process_group = process_group
         self.criterion = CoreCriterion(loss, reduction, denominator, axis, empty, nan_targets)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As of any of ours; what is set as a group is no submodule, whatever it is."""
+        if name in ("process_group", "gradients"):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    @torch.jit.unused
+    def process_group(self) -> Any:
+        """The ranks whose data the mean is over; None: this process."""
+        return None if self._ranks is None else self._ranks.group
+
+    @process_group.setter
+    def process_group(self, group: Any) -> None:
+        self.__dict__["_ranks"] = None if group is None else Ranks(group, self.gradients)
+
+    @property
+    @torch.jit.unused
+    def gradients(self) -> str:
+        """What the engine does with the ranks' gradients."""
+        return self._gradients
+
+    @gradients.setter
+    def gradients(self, gradients: str) -> None:
+        ranks = Ranks(WORLD if self.process_group is None else self.process_group, gradients)
+        self.__dict__["_gradients"] = gradients
+        if self._ranks is not None:
+            self.__dict__["_ranks"] = ranks
 
     @torch.jit.unused  # so that models which merely hold one can be scripted
     def forward(
@@ -112,6 +159,10 @@ class Criterion(Attributes, nn.Module):
         if strange and (isinstance(input, Proxy) or isinstance(target, Proxy)):
             others = {"weight": weight, "mask": mask, "denominator": denominator}
             return _node(self, input, target, parameters, **others)
+        if self._ranks is not None:
+            call = Call(input, target, weight, mask, denominator, parameters)
+            value = value_over(self.criterion, call, self._ranks.add_up)
+            return value
         if weight is None and mask is None and denominator is None and not parameters:
             # Names of arguments cost a twentieth of a small call.
             value = self.criterion(input, target)
@@ -122,7 +173,10 @@ class Criterion(Attributes, nn.Module):
         return value
 
     def terms(self, input: Tensor, target: Tensor, **others: Any) -> Terms:
-        """Numerator and denominator of the mean, as :meth:`l2core.Criterion.terms` says."""
+        """Numerator and denominator of the mean, as :meth:`l2core.Criterion.terms` says.
+
+        Those of this process alone, also under a process group.
+        """
         return self.criterion.terms(input, target, **others)
 
     def denominator_of(
@@ -161,4 +215,8 @@ class Criterion(Attributes, nn.Module):
             return type(self.criterion.loss).__name__
         told = self.criterion.changed
         loss = repr(told.pop("loss", self.criterion.loss))
+        if self._ranks is not None:
+            told["process_group"] = self.process_group
+        if self.gradients != "average":
+            told["gradients"] = self.gradients
         return ", ".join([loss, *(f"{name}={x!r}" for name, x in told.items())])

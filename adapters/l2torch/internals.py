@@ -54,6 +54,9 @@ register_pytree_node: Any = found("utils._pytree.register_pytree_node", None)
 unwrapped: Any = found("_functorch.utils.unwrap_dead_wrappers", None)
 """With which Function.apply begins; None: it is called whole."""
 
+all_reduce_node: Any = found("distributed._functional_collectives.all_reduce", None)
+"""An all-reduce as a node of a compiler's graph; None: the graph ends before it."""
+
 _forward_level = found("autograd.forward_ad._current_level", None)
 
 

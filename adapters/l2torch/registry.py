@@ -9,6 +9,7 @@ import torch
 import l2core
 from l2core import LOSSES, Terms
 from l2torch import criterion, losses
+from l2torch.distributed import Ranks
 from l2torch.internals import register_pytree_node
 
 
@@ -39,7 +40,7 @@ def register() -> None:
     drop_ins = [kind for kind in named if issubclass(kind, criterion.Criterion)]
     torch.serialization.add_safe_globals(
         [
-            *(criterion.CoreCriterion, l2core.Criterion, Terms),
+            *(criterion.CoreCriterion, l2core.Criterion, Terms, Ranks),
             *drop_ins,
             *LOSSES.values(),
         ]

@@ -1,0 +1,36 @@
+"""A mean beyond one call: over ranks, devices or replicas, whose sums some engine adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from l2core.arrays import Array
+from l2core.backend import backend_of
+from l2core.call import Call
+from l2core.checks import axes_of
+from l2core.criterion import Criterion
+
+
+def value_over(criterion: Criterion, call: Call, add_up: Callable[..., Sequence[Array]]) -> Array:
+    """The value of all parts together, of which this call is one.
+
+    ``add_up`` gives the sums over all parts of arrays of equal shape and dtype. A denominator that
+    was given, in the call or as a number, is that of all parts.
+    """
+    if criterion.reduction == "none":
+        raise ValueError('reduction: expected one that reduces, over several parts, got "none"')
+    rank = len(getattr(call.pred, "shape", ()))
+    if criterion.axis is not None and 0 not in axes_of(criterion.axis, rank):
+        raise ValueError(
+            f"axis: expected 0 among them, along which the parts follow each other, "
+            f"got {criterion.axis!r}"
+        )
+    if criterion.reduction == "sum":
+        return add_up(criterion._value_of(call))[0]
+    terms = criterion._terms_of(call)
+    if call.denominator is not None or not isinstance(criterion.denominator, str):
+        return replace(terms, numerator=add_up(terms.numerator)[0]).value()
+    like = backend_of(terms.numerator, "numerator").xp.full_like(terms.numerator, 0.0)
+    numerator, denominator = add_up(terms.numerator, terms.denominator + like)
+    return replace(terms, numerator=numerator, denominator=denominator).value()
