@@ -24,6 +24,23 @@ from l2core.dtypes import COMPLEX_FLOATS, dtype_name
 from l2core.look import BLOCK, Look, blocks, looked_at
 from l2core.prepared import cast_to
 
+FIGURES = {
+    "bias": None,
+    "error_variance": "down",
+    "explained_variance": "up",
+    "mae": "down",
+    "max_error": "down",
+    "median_absolute_error": "down",
+    "mse": "down",
+    "quantile": "down",
+    "r2": "up",
+    "rmse": "down",
+    "target_variance": None,
+}
+"""What follows from a state, and where the better ones lie."""
+SKETCHED = frozenset({"median_absolute_error", "quantile"})
+"""Those that need its sketch."""
+
 
 @dataclass(frozen=True, eq=False)
 class ErrorStatistics:
@@ -264,6 +281,23 @@ class ErrorStatistics:
         """Those of several, along a new first axis: ``gather`` stacks an array with the others'."""
         return self._each(lambda x, more: gather(x))
 
+    def to_rows(self) -> Array:
+        """All but the sketch as one array, along a new first axis: for frameworks whose states are
+        arrays of one shape."""
+        parts: list[Array] = []
+        for name in _NAMES[:-1]:
+            x = getattr(self, name)
+            parts.extend(x if isinstance(x, Sum) else (x,))
+        return self._backend.xp.stack(parts)
+
+    @classmethod
+    def from_rows(cls, rows: Array, bins: Sum | None = None) -> ErrorStatistics:
+        """The state of ``to_rows`` and a sketch."""
+        named: dict[str, Any] = {
+            name: Sum(rows[2 * i], rows[2 * i + 1]) for i, name in enumerate(_NAMES[:-3])
+        }
+        return cls(**named, least=rows[-2], greatest=rows[-1], bins=bins)
+
     def to_json(self) -> str:
         """The state as JSON, exactly; the framework, its device and dtype are not kept."""
         return state_json.dumped({name: getattr(self, name) for name in _NAMES})
@@ -303,6 +337,8 @@ class ErrorStatistics:
 
 
 _NAMES = tuple(field.name for field in fields(ErrorStatistics))
+NOTHING = (0.0,) * (2 * (len(_NAMES) - 3)) + (math.inf, -math.inf)
+"""The rows of no data."""
 
 
 def _ratio(a: Array, b: Array, xp: Namespace) -> Array:

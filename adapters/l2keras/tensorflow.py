@@ -38,6 +38,7 @@ class _TensorFlow:
     real = staticmethod(tf.math.real)
     reshape = staticmethod(tf.reshape)
     sqrt = staticmethod(tf.sqrt)
+    stack = staticmethod(tf.stack)
     tanh = staticmethod(tf.tanh)
 
     def __getattr__(self, name: str) -> Any:

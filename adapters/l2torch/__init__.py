@@ -1,4 +1,10 @@
-"""l2core for PyTorch: a :class:`Criterion` module, drop-in losses, and ``functional``."""
+"""l2core for PyTorch: a :class:`Criterion` module, drop-in losses, and ``functional``.
+
+Beyond one call: ``process_group`` of a criterion, :class:`Window`, ``hf_loss``, ``all_reduced``; and with
+torchmetrics ``CriterionMetric`` and ``ErrorMetric``.
+"""
+
+from typing import Any
 
 from l2core.extras import require
 
@@ -36,4 +42,20 @@ __all__ = [
     "hf_loss",
 ]
 
+METRICS = ("CriterionMetric", "ErrorMetric")
+"""What needs torchmetrics, which is imported when the first of them is asked for."""
+
 registry.register()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in METRICS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require("torchmetrics", "metrics")
+    from l2torch import metrics
+
+    return getattr(metrics, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *METRICS]

@@ -272,6 +272,23 @@ def statistics():
     torch.testing.assert_close(terms.value(), criterion(p, Y, **given), rtol=CLOSE, atol=0)
 
 
+def metrics():
+    """Synced over ranks: the figures of all, and what each rank has is left as it was."""
+    part = share(RANK, WORLD, 1)[0]
+    p, given = X[:, :2], arguments("both", slice(None))
+    mine = {name: x[part] for name, x in given.items()}
+    whole_of = ErrorStatistics.of(p, Y, **given)
+    for metric, wanted in (
+        (l2torch.CriterionMetric(l2torch.MSELoss()), whole_of.mse),
+        (l2torch.ErrorMetric("r2"), whole_of.r2),
+        (l2torch.ErrorMetric("quantile", q=0.3), whole_of.quantile(0.3)),
+    ):
+        metric.update(p[part], Y[part], **mine)
+        for _ in range(2):
+            torch.testing.assert_close(metric.compute(), wanted, rtol=1e-13, atol=1e-13)
+            metric.update(p[:0], Y[:0])
+
+
 def uneven_dtensors():
     """A DTensor with uneven shards: the mean of all, where nn.MSELoss has the mean of the ranks'."""
     pair = dist.new_group([0, 1])

@@ -34,7 +34,15 @@ def torchrun(script, *arguments, ranks=3, folder, check=True):
 
 
 def test_the_mean_over_ranks_micro_batches_and_engines(tmp_path, record_property):
-    checks = "grid", "other_denominators", "refused", "statistics", "uneven_dtensors", "checkpoints"
+    checks = (
+        "grid",
+        "other_denominators",
+        "refused",
+        "statistics",
+        "metrics",
+        "uneven_dtensors",
+        "checkpoints",
+    )
     found = torchrun("ranks.py", *checks, folder=tmp_path)
     rows = [json.loads(line) for line in found.splitlines() if line.startswith("{")]
     assert len(rows) == 4

@@ -1,0 +1,151 @@
+"""Metrics of torchmetrics that are exact over any batches and ranks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from l2core import ErrorStatistics, Terms
+from l2core.compensated import Sum
+from l2core.sketch import BINS
+from l2core.statistics import FIGURES, NOTHING, SKETCHED
+from l2torch.criterion import Criterion
+
+
+class CriterionMetric(Metric):
+    """The mean of an ``l2torch.Criterion`` over all batches and ranks, as if they were one batch.
+
+    ``update(preds, target, weight=, mask=, ...)`` as in a call of the criterion, whose mean is over
+    all axes. ``dtype`` is that of the sums, whatever the metric is moved to.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+    sums: Tensor
+
+    def __init__(
+        self, criterion: Criterion, *, dtype: torch.dtype = torch.float64, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(criterion, Criterion):
+            raise TypeError(f"criterion: expected an l2torch.Criterion, got {criterion!r}")
+        if criterion.reduction not in ("mean", "root_mean") or criterion.axis is not None:
+            raise ValueError(
+                f"criterion: expected a mean or root_mean over all axes, got {criterion!r}"
+            )
+        self.criterion = criterion
+        # Numerator and denominator, and what rounding took from each.
+        self.add_state("sums", torch.zeros(4, dtype=dtype), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor, **others: Any) -> None:
+        """Add a batch."""
+        terms = self.criterion.terms(preds, target, **others).detach().to(self.sums.dtype)
+        total = self._total() + terms
+        self.sums = torch.stack([total.numerator, total.denominator, *total.compensation])
+
+    def compute(self) -> Tensor:
+        """The mean of all batches."""
+        value: Tensor = self._total().value()
+        return value
+
+    def _total(self) -> Terms:
+        numerator, denominator, *lost = self.sums
+        root = self.criterion.reduction == "root_mean"
+        return Terms(numerator, denominator, root, self.criterion.empty, (lost[0], lost[1]))
+
+
+class ErrorMetric(Metric):
+    """A figure of :class:`l2core.ErrorStatistics` over all batches and ranks.
+
+    figure: ``"mse"``, ``"rmse"``, ``"mae"``, ``"bias"``, ``"error_variance"``, ``"r2"``,
+        ``"explained_variance"``, ``"max_error"``, ``"median_absolute_error"``, ``"quantile"`` (of
+        |error|, with ``q``) or ``"target_variance"``.
+    num_outputs: None pools everything; a number D has (N, D) arrays and one figure for each output.
+    dtype: that of the sums, whatever the metric is moved to.
+
+    ``update(preds, target, weight=, mask=)``. ``statistics`` has all figures of the batches so far.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    rows: Tensor
+    bins: Tensor
+
+    def __init__(
+        self,
+        figure: str,
+        *,
+        num_outputs: int | None = None,
+        q: float | None = None,
+        dtype: torch.dtype = torch.float64,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(figure, str) or figure not in FIGURES:
+            raise ValueError(f"figure: expected one of {', '.join(FIGURES)}, got {figure!r}")
+        if (figure == "quantile") != (q is not None):
+            wanted = "a number from 0 to 1" if figure == "quantile" else "None"
+            raise ValueError(f"q: expected {wanted} with figure={figure!r}, got {q!r}")
+        if q is not None and not 0 <= q <= 1:
+            raise ValueError(f"q: expected a number from 0 to 1, got {q!r}")
+        self.figure, self.num_outputs, self.q = figure, num_outputs, q
+        better = FIGURES[figure]
+        self._better = None if better is None else better == "up"
+        shape = () if num_outputs is None else (num_outputs,)
+        rows = torch.stack([torch.full(shape, x, dtype=dtype) for x in NOTHING])
+        self.add_state("rows", rows, dist_reduce_fx=merged)
+        if figure in SKETCHED:
+            self.add_state("bins", torch.zeros((*shape, BINS), dtype=dtype), dist_reduce_fx="sum")
+
+    @property
+    def higher_is_better(self) -> bool | None:  # type: ignore[override]
+        """Whether a higher figure is the better; None where neither is."""
+        return self._better
+
+    @property
+    def statistics(self) -> ErrorStatistics:
+        """All that is known of the batches so far."""
+        bins = None
+        if self.figure in SKETCHED:
+            bins = Sum(self.bins, torch.zeros_like(self.bins[..., :1]))
+        return ErrorStatistics.from_rows(self.rows, bins)
+
+    def update(
+        self,
+        preds: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        """Add a batch."""
+        if self.num_outputs is not None and tuple(preds.shape[1:]) != (self.num_outputs,):
+            raise ValueError(
+                f"preds: expected shape (N, {self.num_outputs}), got {tuple(preds.shape)}"
+            )
+        found = ErrorStatistics.of(
+            preds.detach(),
+            target.detach(),
+            weight=weight,
+            mask=mask,
+            axis=None if self.num_outputs is None else 0,
+            quantiles=self.figure in SKETCHED,
+        )
+        self.rows = merged(torch.stack([self.rows, found.to_rows().to(self.rows.dtype)]))
+        if found.bins is not None:
+            self.bins = self.bins + (found.bins.value + found.bins.lost).to(self.bins.dtype)
+
+    def compute(self) -> Tensor:
+        """The figure of all batches."""
+        of = self.statistics
+        value: Tensor = of.quantile(self.q) if self.q is not None else getattr(of, self.figure)
+        return value
+
+
+def merged(rows: Tensor) -> Tensor:
+    """The rows of several states, stacked, as those of all their data."""
+    state: Tensor = ErrorStatistics.from_rows(rows.transpose(0, 1)).merged().to_rows()
+    return state
