@@ -24,23 +24,6 @@ from l2core.dtypes import COMPLEX_FLOATS, dtype_name
 from l2core.look import BLOCK, Look, blocks, looked_at
 from l2core.prepared import cast_to
 
-FIGURES = {
-    "bias": None,
-    "error_variance": "down",
-    "explained_variance": "up",
-    "mae": "down",
-    "max_error": "down",
-    "median_absolute_error": "down",
-    "mse": "down",
-    "quantile": "down",
-    "r2": "up",
-    "rmse": "down",
-    "target_variance": None,
-}
-"""What follows from a state, and where the better ones lie."""
-SKETCHED = frozenset({"median_absolute_error", "quantile"})
-"""Those that need its sketch."""
-
 
 @dataclass(frozen=True, eq=False)
 class ErrorStatistics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, cast
@@ -17,8 +18,10 @@ from l2core import Terms
 from l2core.backend import Backend, check_array, narrowed
 from l2core.call import Call
 from l2core.checks import check_given_denominator, check_out, check_parameters
+from l2core.config import Axis, LossLike
 from l2core.dtypes import KNOWN, compute_dtypes, dtype_name
 from l2core.numpy_backend import NUMPY
+from l2core.reach import value_over
 from l2jax.backend import BACKEND
 
 tree_util.register_dataclass(
@@ -26,6 +29,7 @@ tree_util.register_dataclass(
 )
 
 
+@dataclass(frozen=True, init=False)
 class Criterion(l2core.Criterion):
     """An :class:`l2core.Criterion` of JAX arrays, for use under any transform.
 
@@ -35,9 +39,35 @@ class Criterion(l2core.Criterion):
     which changes from call to call belongs into the call. NumPy arrays, and what has
     ``__jax_array__``, are taken as JAX takes them, except that 64-bit integers become floats where
     JAX has no 64-bit types, instead of wrapping around.
+
+    ``axis_name``: inside ``shard_map``, ``pmap`` or ``vmap``, the name of the mapped axis (or a tuple of
+    names) along which a mean or sum is over all parts. Outside of them, and under plain ``jit`` over
+    sharded arrays, nothing needs to be said. A gradient to parameters, taken inside, is that of the
+    one global mean after ``jax.lax.pmean``, as the frameworks' recipes have it (``shard_map`` has
+    done so already). It is no part of ``to_config``.
     """
 
+    axis_name: Any = None
     _backend: ClassVar[Backend | None] = BACKEND
+
+    def __init__(
+        self,
+        loss: LossLike = "squared_error",
+        reduction: str = "mean",
+        denominator: str | float = "weight",
+        axis: Axis = None,
+        empty: str = "nan",
+        nan_targets: str = "propagate",
+        *,
+        axis_name: Any = None,
+    ) -> None:
+        super().__init__(loss, reduction, denominator, axis, empty, nan_targets)
+        names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
+        if axis_name == () or not all(isinstance(x, str) or x is axis_name is None for x in names):
+            raise TypeError(
+                f"axis_name: expected a name, a tuple of names or None, got {axis_name!r}"
+            )
+        object.__setattr__(self, "axis_name", axis_name)
 
     def __call__(
         self,
@@ -65,6 +95,11 @@ class Criterion(l2core.Criterion):
         return cast(Array, _denominator(self, self._arrays(call)))
 
     def _gradient_of(self, call: Call, out: Array | None) -> tuple[Array, Array]:
+        if self.axis_name is not None:
+            raise ValueError(
+                "axis_name: expected None for the closed form (jax.value_and_grad has a gradient over "
+                f"all parts), got {self.axis_name!r}"
+            )
         if out is not None:
             check_out(out, call, BACKEND)
         return cast(tuple[Array, Array], _value_and_grad(self, self._arrays(call)))
@@ -114,7 +149,20 @@ def as_array(x: Any, name: str, *, optional: bool = False, number: bool = False)
 
 @partial(jax.jit, static_argnums=0)
 def _value(criterion: Criterion, *call: Any) -> Array:
-    return cast(Array, super(Criterion, criterion)._value_of(_traced(Call(*call))))
+    traced = _traced(Call(*call))
+    if criterion.axis_name is None:
+        return cast(Array, super(Criterion, criterion)._value_of(traced))
+    own = replace(criterion, axis_name=None)
+    return cast(Array, value_over(own, traced, partial(_psums, criterion.axis_name)))
+
+
+def psum(x: Any, axis_name: Any) -> Any:
+    """The sum over the parts along a mapped axis."""
+    return cast(Any, jax.lax.psum)(x, axis_name)  # which has no types
+
+
+def _psums(axis_name: Any, *sums: Array) -> Any:
+    return psum(sums, axis_name)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -10,8 +10,9 @@ from torchmetrics import Metric
 
 from l2core import ErrorStatistics, Terms
 from l2core.compensated import Sum
+from l2core.figures import Figure
 from l2core.sketch import BINS
-from l2core.statistics import FIGURES, NOTHING, SKETCHED
+from l2core.statistics import NOTHING
 from l2torch.criterion import Criterion
 
 
@@ -85,32 +86,24 @@ class ErrorMetric(Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(figure, str) or figure not in FIGURES:
-            raise ValueError(f"figure: expected one of {', '.join(FIGURES)}, got {figure!r}")
-        if (figure == "quantile") != (q is not None):
-            wanted = "a number from 0 to 1" if figure == "quantile" else "None"
-            raise ValueError(f"q: expected {wanted} with figure={figure!r}, got {q!r}")
-        if q is not None and not 0 <= q <= 1:
-            raise ValueError(f"q: expected a number from 0 to 1, got {q!r}")
-        self.figure, self.num_outputs, self.q = figure, num_outputs, q
-        better = FIGURES[figure]
-        self._better = None if better is None else better == "up"
+        self.figure, self.num_outputs = Figure(figure, q), num_outputs
         shape = () if num_outputs is None else (num_outputs,)
         rows = torch.stack([torch.full(shape, x, dtype=dtype) for x in NOTHING])
         self.add_state("rows", rows, dist_reduce_fx=merged)
-        if figure in SKETCHED:
+        if self.figure.sketched:
             self.add_state("bins", torch.zeros((*shape, BINS), dtype=dtype), dist_reduce_fx="sum")
 
     @property
     def higher_is_better(self) -> bool | None:  # type: ignore[override]
         """Whether a higher figure is the better; None where neither is."""
-        return self._better
+        direction = self.figure.direction
+        return None if direction is None else direction == "up"
 
     @property
     def statistics(self) -> ErrorStatistics:
         """All that is known of the batches so far."""
         bins = None
-        if self.figure in SKETCHED:
+        if self.figure.sketched:
             bins = Sum(self.bins, torch.zeros_like(self.bins[..., :1]))
         return ErrorStatistics.from_rows(self.rows, bins)
 
@@ -132,7 +125,7 @@ class ErrorMetric(Metric):
             weight=weight,
             mask=mask,
             axis=None if self.num_outputs is None else 0,
-            quantiles=self.figure in SKETCHED,
+            quantiles=self.figure.sketched,
         )
         self.rows = merged(torch.stack([self.rows, found.to_rows().to(self.rows.dtype)]))
         if found.bins is not None:
@@ -140,8 +133,7 @@ class ErrorMetric(Metric):
 
     def compute(self) -> Tensor:
         """The figure of all batches."""
-        of = self.statistics
-        value: Tensor = of.quantile(self.q) if self.q is not None else getattr(of, self.figure)
+        value: Tensor = self.figure.of(self.statistics)
         return value
 
 

@@ -37,6 +37,13 @@ class Rows:
         ]
 
 
+def row(engine, splits, *found):
+    """The row of one trial; arguments as of :meth:`Rows.add`."""
+    rows = Rows()
+    rows.add(engine, splits, *found)
+    return json.loads(rows.told()[0])
+
+
 def apart(one, other):
     """The largest difference of two gradients, each an array or a list of them, beside the largest."""
     one, other = (

@@ -10,7 +10,7 @@ import torchmetrics
 
 import l2torch
 from l2core import ErrorStatistics, Huber
-from l2core.statistics import FIGURES
+from l2core.figures import FIGURES
 
 rng = np.random.default_rng(6)
 N = 30
