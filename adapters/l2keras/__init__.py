@@ -1,4 +1,4 @@
-"""l2core for Keras 3, on TensorFlow, JAX or torch: a :class:`Criterion`, drop-ins, their metric."""
+"""l2core for Keras 3, on TensorFlow, JAX or torch: a :class:`Criterion`, drop-ins, metrics, windows."""
 
 from l2core.extras import require
 
@@ -7,16 +7,19 @@ require("keras", "keras")
 from l2keras.criterion import Criterion
 from l2keras.internals import minimised
 from l2keras.losses import Huber, LogCosh, MeanAbsoluteError, MeanSquaredError
-from l2keras.metrics import CriterionMetric
+from l2keras.metrics import CriterionMetric, ErrorMetric
+from l2keras.windows import WindowLoss, Windows
 
 __all__ = [
     "Criterion",
     "CriterionMetric",
+    "ErrorMetric",
     "Huber",
     "LogCosh",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "Windows",
 ]
 
 # The metrics that Keras makes of losses are then to be minimised.
-minimised({Criterion, Huber, LogCosh, MeanAbsoluteError, MeanSquaredError})
+minimised({Criterion, Huber, LogCosh, MeanAbsoluteError, MeanSquaredError, WindowLoss})

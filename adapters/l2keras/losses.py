@@ -22,7 +22,7 @@ import l2core
 from l2core import Loss
 from l2core.arrays import Array
 from l2core.call import Call
-from l2keras.criterion import BACKEND, PACKAGE, Core, KerasLoss
+from l2keras.base import BACKEND, PACKAGE, Core, KerasLoss, same_rank
 
 
 def _criterion(loss: Loss, reduction: str | None) -> Core:
@@ -55,7 +55,7 @@ class _DropIn(KerasLoss):
                 f"denominator: expected None for {type(self).__name__}, whose reduction says what "
                 f"it divides by, got {type(call.denominator).__name__}"
             )
-        y_true, y_pred = _same_rank(call.target, call.pred)
+        y_true, y_pred = same_rank(call.target, call.pred)
         return self.divided(call._replace(target=y_true, pred=y_pred))
 
     def divided(self, call: Call) -> Call:
@@ -90,15 +90,6 @@ class _DropIn(KerasLoss):
     def get_config(self) -> dict[str, Any]:
         """Keras's arguments of this loss."""
         return {**super().get_config(), "reduction": self.reduction}
-
-
-def _same_rank(a: Any, b: Any) -> tuple[Any, Any]:
-    """Keras's fix-up of a last axis of length 1 that one of the two lacks."""
-    if len(a.shape) == len(b.shape) + 1 and a.shape[-1] == 1:
-        return (a, b[..., None]) if len(b.shape) == 1 else (a[..., 0], b)
-    if len(b.shape) == len(a.shape) + 1 and b.shape[-1] == 1:
-        return (a[..., None], b) if len(a.shape) == 1 else (a, b[..., 0])
-    return a, b
 
 
 def _size(x: Any, axes: Iterable[int]) -> Any:

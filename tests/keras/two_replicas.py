@@ -28,8 +28,10 @@ def trained(make, strategy):
         dense = keras.layers.Dense(2, kernel_initializer="ones")
         model = keras.Sequential([keras.Input((3,)), dense])
         loss = make()
-        means = isinstance(loss, l2keras.criterion.KerasLoss) and loss.reduction != "sum"
+        means = isinstance(loss, l2keras.base.KerasLoss) and loss.reduction != "sum"
         metrics = [l2keras.CriterionMetric(loss, "twin")] if means else []
+        if getattr(loss, "reduction", None) == "root_mean":  # once: they are the loss's no more
+            metrics += [l2keras.ErrorMetric("r2"), l2keras.ErrorMetric("quantile", q=0.7)]
         options = {"weighted_metrics": metrics, "jit_compile": False}
         model.compile(keras.optimizers.SGD(0.1), loss=loss, **options)
     history = model.fit(x, y, sample_weight=weight, batch_size=8, shuffle=False, verbose=0).history
