@@ -9,7 +9,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test lint format examples clients versions conformance bench release clean
+.PHONY: help demo test lint format examples clients splits versions conformance bench release clean
 
 help:  ## Show the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -81,6 +81,15 @@ clients: $(CLIENTS_READY)  ## Run ours in other people's tools; table in build/ 
 	@mkdir -p $(BUILD)
 	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest -p no:cacheprovider -q -n 2 --dist loadfile \
 		--confcutdir tests/clients tests/clients --table $(or $(TABLE),$(BUILD)/clients.md) $(ARGS)
+
+splits: $(READY) $(CLIENTS_READY)  ## How far the mean over any split is from the whole; table in docs/splits.md.
+	@mkdir -p $(BUILD) && rm -f $(BUILD)/splits.jsonl
+	for backend in tensorflow jax torch; do KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -q --splits $(BUILD)/splits.jsonl tests/keras || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --splits $(BUILD)/splits.jsonl tests/jax tests/torch
+	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest -p no:cacheprovider -q --confcutdir tests/clients \
+		--splits $(BUILD)/splits.jsonl tests/clients
+	$(BIN)/python tests/support/splits.py $(BUILD)/splits.jsonl > docs/splits.md
 
 versions: $(READY)  ## Oldest and newest versions, each in an environment of its own (TABLE=docs/versions.md).
 	@mkdir -p $(BUILD)

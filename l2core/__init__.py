@@ -1,6 +1,7 @@
 """One definition of squared error and its relatives, the same in every array framework."""
 
 from l2core import numpy_backend  # noqa: F401 (it registers itself)
+from l2core.blocks import dask_statistics
 from l2core.criterion import Criterion
 from l2core.decomposition import BiasVariance, bias_variance
 from l2core.losses import (
@@ -37,6 +38,7 @@ __all__ = [
     "SquaredError",
     "Terms",
     "bias_variance",
+    "dask_statistics",
     "scorer",
 ]
 __version__ = "0.2.0.dev0"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from l2core import sketch, state_json
-from l2core.arrays import Array, Namespace
+from l2core.arrays import Array, Namespace, kind_of
 from l2core.backend import Backend, backend_of
 from l2core.call import Call
 from l2core.checks import check_call
@@ -72,6 +72,11 @@ class ErrorStatistics:
         call = Call(pred, target, weight, mask)
         backend = check_call(meaning, call, ("pred", "target", "weight"), None)
         for name, x in (("pred", pred), ("target", target)):
+            if hasattr(x, "__dask_graph__"):
+                raise TypeError(
+                    f"{name}: expected an array in memory (l2core.dask_statistics takes Dask's), got "
+                    f"{kind_of(x)}"
+                )
             if dtype_name(x.dtype) in COMPLEX_FLOATS:
                 raise TypeError(f"{name}: expected a real dtype, got {dtype_name(x.dtype)}")
         if type(pred) is np.ndarray and axis is None and pred.size > BLOCK:

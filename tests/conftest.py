@@ -21,7 +21,14 @@ hypothesis.settings.load_profile("l2core")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--splits", metavar="PATH", help="append what was split, as lines of JSON")
+
+
 def pytest_configure(config):
+    from splits import collect
+
+    collect(config)
     config.addinivalue_line(
         "markers", "once(yes=True): JAX without 64-bit types alone, where those add nothing"
     )
@@ -32,6 +39,12 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "modes(*names): run the test in these modes alone; without it in all but compile"
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    from splits import chosen
+
+    chosen(config, items)
 
 
 def pytest_generate_tests(metafunc):

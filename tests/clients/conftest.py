@@ -26,9 +26,13 @@ MARKER = "client(name, distribution): the client that a test runs, and what pip 
 
 def pytest_addoption(parser):
     parser.addoption("--table", metavar="PATH", help="write the table of what passed here")
+    parser.addoption("--splits", metavar="PATH", help="append what was split, as lines of JSON")
 
 
 def pytest_configure(config):
+    from splits import collect
+
+    collect(config)
     config.addinivalue_line("markers", MARKER)
     path = config.getoption("table", None)
     if path is not None and not hasattr(config, "workerinput"):  # once, not in each process
@@ -43,8 +47,11 @@ def pytest_make_collect_report(collector):
         return (yield)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """The same while it runs, but for what our own modules warn of."""
+    from splits import chosen
+
+    chosen(config, items)
     for item in items:
         if HERE not in item.path.parents:
             continue
@@ -53,6 +60,14 @@ def pytest_collection_modifyitems(items):
         item.add_marker(
             pytest.mark.filterwarnings("ignore", "error:::l2(core|torch|jax|keras)(?![a-z])")
         )
+
+
+@pytest.fixture
+def splits(record_property):
+    """Notes a row of the table of splits; arguments as of `splits.row`."""
+    from splits import row
+
+    return lambda *found: record_property("splits", row(*found))
 
 
 def pytest_runtest_setup(item):

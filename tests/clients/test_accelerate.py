@@ -52,6 +52,48 @@ window too, step as the one big batch"""
 
 
 @accelerate
+@pytest.mark.parametrize("reduction", ["mean", "root_mean"])
+def test_window(reduction, splits):
+    """`l2torch.Window` under `accumulate`, with clipping: nothing known ahead, uneven weighted \
+micro-batches, the short last window too, step as the one big batch"""
+
+    def trained(window, criterion):
+        accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
+        model, optimizer, loader = prepared(accelerator)
+        values = []
+        for x, y, weight in loader:
+            with accelerator.accumulate(model):
+                call = criterion if window is None else window.add
+                accelerator.backward(call(model(x)[:, 0], y, weight=weight))
+                if window is not None and accelerator.sync_gradients:
+                    values.append(window.finish(model.parameters()).item())
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(model.parameters(), 1e9)
+                optimizer.step()
+                optimizer.zero_grad()
+        return model.weight[0].detach().numpy(), values
+
+    criterion = l2torch.Criterion("squared_error", reduction, empty="zero")
+    k, wanted = START, []
+    for rows in [slice(0, 4), slice(4, 8), slice(8, 10)]:
+        r, w = X[rows] @ k - Y[rows], WEIGHT[rows]
+        wanted.append((w @ r**2 / w.sum()) ** (0.5 if reduction == "root_mean" else 1))
+        slope = (w * 2 * r) @ X[rows] / w.sum()
+        k = k - 0.1 * (slope / (2 * wanted[-1]) if reduction == "root_mean" else slope)
+    found, values = trained(l2torch.Window(criterion, divided_by=2), criterion)
+    np.testing.assert_allclose(found, k, **CLOSE)
+    np.testing.assert_allclose(values, wanted, **CLOSE)
+    alone, _ = trained(None, criterion)
+    splits(
+        "accelerate",
+        "5 micro-batches, the last window short (gradient column: all steps)",
+        (values, wanted),
+        (START - found, START - k),
+        (START - alone, START - k) if reduction == "mean" else None,
+    )
+
+
+@accelerate
 @pytest.mark.parametrize("how", ["reduce", "gather"])
 @pytest.mark.parametrize("reduction", ["mean", "root_mean"])
 def test_two_sums(how, reduction):

@@ -131,6 +131,104 @@ short last window too, step as the one big batch"""
     np.testing.assert_allclose(model.kernel.detach().numpy(), k, **CLOSE)
 
 
+WINDOWS = (range(4), range(4, 8), range(8, 10))
+
+
+class Windowed(Linear):
+    """Nothing is counted beforehand; rows of weight 0 and masked ones, two rows a micro-batch."""
+
+    def __init__(self, window, metric=None):
+        super().__init__(window.criterion)
+        self.window, self.metric = window, metric
+        self.values = []
+
+    def training_step(self, batch, i):
+        x, y, weight, mask = batch
+        pred = x @ self.kernel
+        if self.metric is not None:
+            self.metric(pred.detach(), y, weight=weight, mask=mask)
+            self.log("loss", self.metric, on_step=False, on_epoch=True)
+        return self.window.add(pred, y, weight=weight, mask=mask)
+
+    def on_before_optimizer_step(self, optimizer):
+        self.values.append(self.window.finish(self.parameters()).item())
+
+
+class ByHand(Windowed):
+    """Manual optimisation, with clipping."""
+
+    automatic_optimization = False
+
+    def training_step(self, batch, i):
+        self.manual_backward(super().training_step(batch, i))
+        if (i + 1) % 2 == 0 or self.trainer.is_last_batch:
+            sgd = self.optimizers()
+            self.values.append(self.window.finish(self.parameters()).item())
+            self.clip_gradients(sgd, gradient_clip_val=1e9, gradient_clip_algorithm="norm")
+            sgd.step()
+            sgd.zero_grad()
+
+    def on_before_optimizer_step(self, optimizer):
+        pass
+
+
+class Alone(Linear):
+    """The mean of each micro-batch, as Lightning accumulates it by itself."""
+
+    def training_step(self, batch, i):
+        return super().training_step(batch, i)
+
+
+def gradient_of(kernel):
+    return (START - kernel.detach().numpy()) / RATE
+
+
+@lightning
+@pytest.mark.parametrize("kind", ["automatic", "manual"])
+@pytest.mark.parametrize("reduction", ["mean", "root_mean"])
+def test_window(tmp_path, kind, reduction, splits):
+    """`l2torch.Window` in {kind} optimisation: nothing known ahead, uneven weighted and masked \
+micro-batches, the short last window too, step as the one big batch"""
+    criterion = l2torch.Criterion("squared_error", reduction)
+    k, values = START, []
+    for rows in WINDOWS:
+        present = [i for i in rows if MASK[i]]
+        r, w = X[present] @ k - Y[present], WEIGHT[present]
+        values.append((w @ r**2 / w.sum()) ** (0.5 if reduction == "root_mean" else 1))
+        slope = w * 2 * r @ X[present] / w.sum()
+        k = k - RATE * (slope / (2 * values[-1]) if reduction == "root_mean" else slope)
+    automatic = kind == "automatic"
+    window = l2torch.Window(criterion, divided_by=2 if automatic else 1)
+    model = (Windowed if automatic else ByHand)(window)
+    told = {"accumulate_grad_batches": 2} if automatic else {}
+    L.Trainer(**options(tmp_path, gradient_clip_val=1e9 if automatic else None, **told)).fit(
+        model, loader(2)
+    )
+    np.testing.assert_allclose(model.kernel.detach().numpy(), k, **CLOSE)
+    np.testing.assert_allclose(model.values, values, **CLOSE)
+    alone = Alone(criterion)
+    L.Trainer(**options(tmp_path, accumulate_grad_batches=2)).fit(alone, loader(2))
+    splits(
+        f"Lightning, {kind} optimisation",
+        "5 micro-batches, the last window short (gradient column: all steps)",
+        (model.values, values),
+        (gradient_of(model.kernel), (START - k) / RATE),
+        (gradient_of(alone.kernel), (START - k) / RATE) if reduction == "mean" else None,
+    )
+
+
+@lightning
+def test_logged_metric(tmp_path):
+    """`self.log` of an `l2torch.CriterionMetric`: the epoch's mean over all that is present"""
+    window = l2torch.Window(l2torch.MSELoss())
+    model = Windowed(window, l2torch.CriterionMetric(l2torch.MSELoss()))
+    model.configure_optimizers = lambda: torch.optim.SGD(model.parameters(), 0.0)
+    trainer = L.Trainer(**options(tmp_path))
+    trainer.fit(model, loader(3))
+    r, w = (X @ START - Y)[MASK], WEIGHT[MASK]
+    np.testing.assert_allclose(trainer.callback_metrics["loss"].item(), w @ r**2 / w.sum(), **CLOSE)
+
+
 class FromFile(Linear):
     def __init__(self, loss: l2torch.Criterion):
         super().__init__(loss)

@@ -65,3 +65,68 @@ uneven masked micro-batches step as the one big batch by hand"""
         k = k - RATE * np.clip(x @ k - y, -loss.delta, loss.delta) @ x / len(y)
     # float64: six steps of some thirty roundings of 1.1e-16 each, on numbers near 1.
     np.testing.assert_allclose(model.kernel.detach().numpy(), k, rtol=1e-13, atol=1e-13)
+
+
+def trained(tmp_path, compute, labels, **more):
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path),
+        label_names=["labels"],
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+        save_strategy="no",
+        train_sampling_strategy="sequential",
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        num_train_epochs=1,
+        optim="sgd",
+        learning_rate=RATE,
+        lr_scheduler_type="constant",
+        max_grad_norm=1e9,
+    )
+    rows = [
+        {"x": torch.tensor(x), "labels": torch.tensor(y)} for x, y in zip(X, labels, strict=True)
+    ]
+    model = Linear()
+    Trainer(model, arguments, train_dataset=rows, compute_loss_func=compute, **more).train()
+    return model.kernel.detach().numpy()
+
+
+@transformers
+@pytest.mark.parametrize("missing", ["-100", "NaN"])
+def test_hf_loss(tmp_path, missing, splits):
+    """`compute_loss_func=l2torch.hf_loss(criterion)`, missing labels being {missing}: uneven \
+micro-batches, the short last window too, step as the one big batch by hand"""
+    k = START
+    for window in [slice(0, 4), slice(4, 8), slice(8, 10)]:
+        x, y = X[window][PRESENT[window]], Y[window][PRESENT[window]]
+        k = k - RATE * np.clip(x @ k - y, -DELTA, DELTA) @ x / len(y)
+    loss = l2torch.hf_loss(
+        l2torch.Criterion({"name": "Huber", "delta": DELTA}, nan_targets="ignore")
+    )
+    labels, more = LABELS, {}
+    if missing == "NaN":
+        labels, more = np.where(PRESENT, Y, np.nan), {"data_collator": loss.collator()}
+    found = trained(tmp_path, loss, labels, **more)
+    np.testing.assert_allclose(found, k, rtol=1e-13, atol=1e-13)
+
+    def mean(outputs, labels, num_items_in_batch):
+        mask = labels != -100
+        return loss.criterion(outputs["logits"], labels, mask=mask) / 2  # as without num_items
+
+    alone = trained(tmp_path, mean, LABELS)
+    splits(
+        "Transformers Trainer",
+        "5 micro-batches, the last window short (gradient column: all steps)",
+        None,
+        (START - found, START - k),
+        (START - alone, START - k),
+    )
+
+
+@transformers
+def test_nan_labels_that_nobody_counted(tmp_path):
+    """NaN labels that the Trainer has counted as present raise, and name the collator"""
+    loss = l2torch.hf_loss(l2torch.Criterion(nan_targets="ignore"))
+    with pytest.raises(ValueError, match=r"^labels: expected NaN labels to be -100 .*collator"):
+        trained(tmp_path, loss, np.where(PRESENT, Y, np.nan))

@@ -1,5 +1,6 @@
 """TensorFlow: raw tensors without a Keras model, open shapes, XLA, and replicas."""
 
+import json
 import os
 import subprocess
 import sys
@@ -184,15 +185,17 @@ def test_variables_are_taken_and_arrays_of_others_are_not():
         l2core.Criterion()(tf.constant([3.0]), np.ones(1))
 
 
-def test_two_replicas_train_as_one():
+def test_two_replicas_train_as_one(record_property):
+    support = Path(__file__).parent.parent / "support"
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("two_replicas.py")],
-        env=dict(os.environ),
+        env=os.environ | {"PYTHONPATH": f"{support}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    record_property("splits", json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_no_float64_hides_in_a_float32_graph():

@@ -62,18 +62,17 @@ def test_accumulated_gradients(data, linear, loss, core, keras_backend, record_p
     found = trained(iter(windows), windows.loss)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=CLOSE * 2)
-    if loss.name == "criterion" and core.denominator == "weight":
+    if loss.told().get("loss") == l2core.Huber(0.5):
         naive = trained((part for _ in range(3) for part in parts), loss)
         start = [np.ones((3, 2)), np.zeros(2)]
         steps = [[b - a for a, b in zip(start, end, strict=True)] for end in (found, wanted, naive)]
         told = row(
             f"Keras on {keras_backend}: gradient_accumulation_steps",
             "4 uneven weighted batches (gradient column: six steps)",
-            (np.float32(0), np.float32(0)),
+            None,
             steps[:2],
             (steps[2], steps[1]),
         )
-        del told["value"]
         record_property("splits", told)
         assert told["alone"] > 0.01
 

@@ -4,6 +4,7 @@ Loss, metric and weights after training equal those of one device, although the 
 weights differ and the last batch leaves them unequal numbers of rows.
 """
 
+import json
 from contextlib import nullcontext
 
 import numpy as np
@@ -16,6 +17,7 @@ import keras  # the devices must exist first
 
 import l2core
 import l2keras
+from splits import row
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(13, 3)).astype("float32")
@@ -58,6 +60,26 @@ for make in (
 
 # The test could fail: Keras's own loss averages the replicas' means.
 assert difference(lambda: keras.losses.MeanSquaredError("mean_with_sample_weight")) > 0.01
+
+
+def steps(make, strategy):
+    kernel, bias = trained(make, strategy)[:2]
+    return [kernel - 1, bias]
+
+
+def mean(library):
+    return lambda: library.MeanSquaredError("mean_with_sample_weight")
+
+
+one = steps(mean(l2keras), None)
+found = row(
+    "Keras on TensorFlow: tf.distribute.MirroredStrategy",
+    "2 uneven replicas (gradient column: 2 steps)",
+    None,
+    (steps(mean(l2keras), strategy), one),
+    (steps(mean(keras.losses), strategy), one),
+)
+print(json.dumps(found))
 
 # A mean for each sample is none of the batch, and the replicas share nothing of it.
 pair = tf.constant(y[:2]), tf.constant(2 * y[:2])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import l2torch
 from l2core import Huber
+from splits import row
 
 rng = np.random.default_rng(3)
 N = 14
@@ -65,7 +66,7 @@ def test_any_partition_in_any_order(cuts, order, name, reduction, denominator, d
     assert (gradients(net) - gradient).abs().max() <= close * gradient.abs().max()
 
 
-def test_windows_follow_each_other():
+def test_windows_follow_each_other(record_property):
     """The last, shorter one too; a window that is given up leaves nothing behind."""
     criterion = l2torch.Criterion(Huber(0.7))
     window = l2torch.Window(criterion)
@@ -80,6 +81,17 @@ def test_windows_follow_each_other():
         wanted.backward()
         torch.testing.assert_close(value, wanted.detach(), rtol=1e-14, atol=0)
         torch.testing.assert_close(gradients(net), gradients(once), rtol=1e-13, atol=1e-15)
+        alone, parts = model(), range(rows.start, rows.stop, 2)
+        for i in parts:
+            part = slice(i, i + 2)
+            (criterion(alone(X[part]), Y[part], mask=MASK[part]) / len(parts)).backward()
+        pair = (gradients(net), gradients(once)), (gradients(alone), gradients(once))
+        told = (
+            "PyTorch: a loop (l2torch.Window)",
+            "1 to 3 micro-batches",
+            (value, wanted.detach()),
+        )
+        record_property("splits", row(*told, *pair))
 
 
 @pytest.mark.parametrize("empty", ["nan", "zero"])
