@@ -19,6 +19,7 @@ from l2core.losses import (
 )
 from l2core.scoring import scorer
 from l2core.statistics import ErrorStatistics
+from l2core.streams import evaluate
 from l2core.terms import Terms
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Terms",
     "bias_variance",
     "dask_statistics",
+    "evaluate",
     "scorer",
 ]
 __version__ = "0.2.0.dev0"

@@ -46,13 +46,14 @@ def bias_variance(
     mse: the mean of (model - target)² over models and elements; bias_squared: that of
     (mean of the models - target)², less noise; variance: that of (model - mean of the models)².
     """
-    if len(predictions) == 0:
+    models = predictions.shape[0] if hasattr(predictions, "shape") else len(predictions)
+    if models == 0:
         raise ValueError("predictions: expected at least one model on the first axis, got none")
     if isinstance(noise, bool) or (isinstance(noise, Real) and not 0 <= float(noise) < math.inf):
         raise ValueError(f"noise: expected a finite variance >= 0, got {noise!r}")
     criterion = Criterion(axis=axis)
     backend = backend_of(target, "target")
-    calls = [Call(predictions[m], target, weight, mask) for m in range(len(predictions))]
+    calls = [Call(_model(predictions, m), target, weight, mask) for m in range(models)]
     residuals: list[Any] = []
     for m, call in enumerate(calls):
         check_call(criterion, call, (f"predictions[{m}]", "target", "weight"), backend)
@@ -67,3 +68,8 @@ def bias_variance(
     bias = criterion(center, nothing, **given)
     told = 0.0 if noise is None else noise
     return BiasVariance(mse, bias if noise is None else bias - told, variance, told)
+
+
+def _model(predictions: Any, m: int) -> Array:
+    """The predictions of a model; strict namespaces want the other axes named."""
+    return predictions[m, ...] if hasattr(predictions, "shape") else predictions[m]

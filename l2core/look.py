@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from l2core.prepared import Prepared, cast_to, prepared
 
 BLOCK = 1 << 15
 """Elements that stay in cache while NumPy looks at them several times."""
+TOGETHER = 256
+"""Blocks whose looks are kept until they are merged at once."""
 
 
 class Look(NamedTuple):
@@ -71,6 +74,12 @@ def looked_at(
         *limits,
     )
     return look, sketch.of(size, weight, outputs, backend) if quantiles else None, outputs
+
+
+def batched(calls: Iterator[Call], n: int) -> Iterator[list[Call]]:
+    """The calls, up to n at a time (itertools has it from Python 3.12 on)."""
+    while some := list(islice(calls, n)):
+        yield some
 
 
 def blocks(call: Call) -> Iterator[Call]:

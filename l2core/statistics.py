@@ -21,7 +21,7 @@ from l2core.checks import check_call
 from l2core.compensated import Sum
 from l2core.criterion import Criterion
 from l2core.dtypes import COMPLEX_FLOATS, dtype_name
-from l2core.look import BLOCK, Look, blocks, looked_at
+from l2core.look import BLOCK, TOGETHER, Look, batched, blocks, looked_at
 from l2core.prepared import cast_to
 
 
@@ -79,17 +79,28 @@ class ErrorStatistics:
                 )
             if dtype_name(x.dtype) in COMPLEX_FLOATS:
                 raise TypeError(f"{name}: expected a real dtype, got {dtype_name(x.dtype)}")
-        if type(pred) is np.ndarray and axis is None and pred.size > BLOCK:
-            looks: list[Look] = []
-            bins = None
-            for part in blocks(call):
-                look, more, _ = looked_at(meaning, backend, part, quantiles)
-                looks.append(look)
-                bins = more if bins is None else sketch.merged(bins, more, backend)
-            each = (np.concatenate([x[i] for x in looks]) for i in range(len(Look._fields)))
-            whole = cls._made(Look(*each), None, (len(looks),), backend).merged()
-            return replace(whole, bins=bins)
+        if isinstance(pred, np.ndarray) and axis is None and pred.size > BLOCK:
+            states = (
+                cls._of_blocks(meaning, backend, some, quantiles)
+                for some in batched(blocks(call), TOGETHER)
+            )
+            return sum(states, next(states))
         return cls._made(*looked_at(meaning, backend, call, quantiles), backend)
+
+    @classmethod
+    def _of_blocks(
+        cls, meaning: Criterion, backend: Backend, calls: Sequence[Call], quantiles: bool
+    ) -> ErrorStatistics:
+        """Those of several calls, merged as a tree: one array at a time, not one number."""
+        looks: list[Look] = []
+        bins = None
+        for call in calls:
+            look, more, _ = looked_at(meaning, backend, call, quantiles)
+            looks.append(look)
+            bins = more if bins is None else sketch.merged(bins, more, backend)
+        each = (np.concatenate([x[i] for x in looks]) for i in range(len(Look._fields)))
+        whole = cls._made(Look(*each), None, (len(looks),), backend).merged()
+        return replace(whole, bins=bins)
 
     @classmethod
     def _made(

@@ -92,7 +92,7 @@ class Criterion(l2core.Criterion):
         return cast(Terms, _terms(self, self._arrays(call)))
 
     def _denominator_of(self, call: Call) -> Array:
-        return cast(Array, _denominator(self, self._arrays(call)))
+        return cast(Array, _denominator(self, cast(Criterion, self._pointless)._arrays(call)))
 
     def _gradient_of(self, call: Call, out: Array | None) -> tuple[Array, Array]:
         if self.axis_name is not None:

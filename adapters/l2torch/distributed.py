@@ -49,6 +49,8 @@ class Ranks:
                 f"got {self.gradients!r}"
             )
 
+        internals.load_all_reduce_node()
+
     def __deepcopy__(self, memo: Any) -> Ranks:
         return self
 

@@ -6,6 +6,8 @@ Without one, a slower public call or the plain path gives the same numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -54,8 +56,19 @@ register_pytree_node: Any = found("utils._pytree.register_pytree_node", None)
 unwrapped: Any = found("_functorch.utils.unwrap_dead_wrappers", None)
 """With which Function.apply begins; None: it is called whole."""
 
-all_reduce_node: Any = found("distributed._functional_collectives.all_reduce", None)
-"""An all-reduce as a node of a compiler's graph; None: the graph ends before it."""
+all_reduce_node: Any = None
+"""An all-reduce as a node of a compiler's graph, once it was asked for; None: the compiler makes its
+own of the public one, or ends the graph there."""
+
+
+def load_all_reduce_node() -> None:
+    """Import it, which takes a while, for those who have ranks."""
+    global all_reduce_node
+    if all_reduce_node is None:
+        with suppress(ImportError):
+            import_module("torch.distributed._functional_collectives")
+        all_reduce_node = found("distributed._functional_collectives.all_reduce", None)
+
 
 _forward_level = found("autograd.forward_ad._current_level", None)
 

@@ -25,6 +25,7 @@ MISTAKES = {
     "invariance/permutation": ("counts the first twice", {}),
     "invariance/split": ("adds a constant", SUM),
     "invariance/many-parts": ("adds up in float32", {"mergeable": True}),
+    "invariance/denominator-ahead": ("guesses its denominator", {"mergeable": True}),
     "invariance/padding": ("multiplies", {}),
     "invariance/layout": ("reads storage", {}),
     "invariance/threads": ("depends on threads", {}),

@@ -140,6 +140,18 @@ def test_optax_multi_steps(reduction, record_property):
     assert state.total[1] == (WEIGHT[0][:, None] * MASK[0]).sum()
 
 
+def test_denominators_ahead():
+    """Of a loss that wants a parameter, with NumPy arrays, and traced."""
+    criterion = l2jax.Criterion("gaussian_nll")
+    given = {"weight": WEIGHT[0], "mask": MASK[0]}
+    wanted = (WEIGHT[0][:, None] * MASK[0]).sum()
+    for ahead in (criterion.denominator_of, jax.jit(criterion.denominator_of)):
+        found = ahead(Y[0], **given)
+        assert isinstance(found, jax.Array)
+        assert found.shape == ()
+        assert found == wanted
+
+
 def test_what_multi_steps_refuses():
     with pytest.raises(TypeError, match=r"^use_grad_mean: expected none"):
         l2jax.multi_steps(optax.sgd(1.0), 2, use_grad_mean=True)

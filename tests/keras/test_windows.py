@@ -77,6 +77,22 @@ def test_accumulated_gradients(data, linear, loss, core, keras_backend, record_p
         assert told["alone"] > 0.01
 
 
+def test_denominators_ahead(data):
+    """On the backend's tensors; of Keras's reductions too."""
+    total = 2 * data.weight.sum()
+    for loss, wanted in (
+        (l2keras.Criterion("gaussian_nll"), total),
+        (l2keras.Criterion("gaussian_nll", packed=["variance"]), total),
+        (l2keras.MeanSquaredError("mean_with_sample_weight"), total),
+        (l2keras.MeanSquaredError(), 52),
+    ):
+        found = loss.denominator_of(data.y, data.weight)
+        assert tuple(found.shape) == ()
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(found), wanted, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"^reduction: expected"):
+        l2keras.Criterion(reduction="sum").denominator_of(data.y)
+
+
 def test_a_window_without_weights_or_anything_that_counts(data, linear):
     windows = iter(l2keras.Windows([(data.x[:4], data.y[:4])], l2keras.MeanSquaredError(), 2))
     _, _, weight = next(windows)

@@ -74,6 +74,10 @@ class Written:
         dtype = torch.float32 if self.mistake == "adds up in float32" else torch.float64
         return Part(self(pred, target, weight, mask).to(dtype), 1)
 
+    def denominator_of(self, target, weight=None, mask=None):
+        """That of its part."""
+        return torch.tensor(2 if self.mistake == "guesses its denominator" else 1)
+
     def check(self, pred, target):
         if self.mistake == "raises what it likes":
             pred.undefined = target.undefined = 0
@@ -285,6 +289,10 @@ class Part:
 
     def __radd__(self, other):
         return self
+
+    @property
+    def denominator(self):
+        return torch.tensor(self.count)
 
     def value(self):
         return (self.total / self.count).float()

@@ -52,10 +52,14 @@ def test_the_mean_over_ranks_micro_batches_and_engines(tmp_path, record_property
         assert row["alone"] > 0.3
 
 
-@pytest.mark.since("2.6")
 def test_compiled(tmp_path, record_property):
     (row,) = torchrun("ranks.py", "compiled", ranks=2, folder=tmp_path).splitlines()
     record_property("splits", json.loads(row))
+
+
+@pytest.mark.scripts
+def test_compiled_without_a_private_name(tmp_path):
+    torchrun("ranks.py", "compiled", "public", ranks=2, folder=tmp_path)
 
 
 def test_a_rank_that_dies_leaves_an_error(tmp_path):

@@ -143,6 +143,15 @@ def test_grad_scaler_and_clipping():
     torch.testing.assert_close(several[0], one[0], rtol=0, atol=0.1 * 0.05 * 4 * 2.0**-11)
 
 
+def test_denominators_ahead():
+    """Of a loss that wants a parameter, and of drop-ins; on the device of the target."""
+    wanted = (WEIGHT[:, None] * MASK).sum()
+    for loss in (l2torch.GaussianNLLLoss(), l2torch.Criterion("gaussian_nll"), l2torch.RMSELoss()):
+        found = loss.denominator_of(Y, weight=WEIGHT, mask=MASK)
+        assert (found.shape, found.dtype, found.item()) == ((), torch.float64, wanted)
+    assert l2torch.MSELoss().denominator_of(Y.to("meta")).device.type == "meta"
+
+
 def test_what_a_window_cannot_do():
     x, y = torch.ones(3), torch.zeros(3)
     for options in ({"reduction": "none"}, {"reduction": "sum"}, {"axis": 0}):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -102,21 +102,51 @@ def many_parts(trial: Trial, case: Case) -> None:
     close(trial, case, trial.value(case), seen, f"put together from {PARTS} parts, the value")
 
 
+def _tells_ahead(subject: Subject, claim: Claim, harness: Harness) -> bool:
+    c = claim.criterion
+    means = subject.mergeable and c.reduction in ("mean", "root_mean")
+    return means and hasattr(claim.build(), "denominator_of")
+
+
+@invariance(concerns=_tells_ahead, inputs=Inputs(denominator=False))
+def denominator_ahead(trial: Trial, case: Case) -> None:
+    """What a mean divides by is known of the targets, weights and masks, ahead of any prediction."""
+
+    def ahead(loss: Any, given: dict[str, Any]) -> Any:
+        names = {"weight": trial.subject.takes.get("weight", "weight"), "mask": "mask"}
+        named = {names[name]: x for name, x in given.items() if name in names}
+        return loss.denominator_of(given["target"], **named)
+
+    def found(loss: Any, given: dict[str, Any]) -> Any:
+        positional, named = trial.subject.arguments(given)
+        return loss.terms(*positional, **named).denominator
+
+    one, other = (trial.numpy(_asked(trial, case, f)) for f in (found, ahead))
+    if not np.all((one == other) | (np.isnan(one) & np.isnan(other))):
+        fail("told ahead, the denominator", one, other)
+
+
+def _asked(trial: Trial, case: Case, ask: Callable[[Any, dict[str, Any]], Any]) -> Any:
+    """What the loss answers about the arrays of a case."""
+    given = {"pred": case.pred, "target": case.target, **case.others}
+    arrays = {k: trial.array(case, k, x) for k, x in given.items() if isinstance(x, np.ndarray)}
+    numbers = {k: x for k, x in given.items() if k not in arrays}
+    loss: Any = trial.claim.build()
+
+    def call(*values: Any) -> Any:
+        return ask(loss, {**dict(zip(arrays, values, strict=True)), **numbers})
+
+    return trial.harness.run(call, *arrays.values())
+
+
 def _merged(trial: Trial, parts: Sequence[Case], times: int = 1) -> NumpyArray:
     """The value of the added terms, each so many times."""
-    terms: list[Any] = []
-    for part in parts:
-        given = {"pred": part.pred, "target": part.target, **part.others}
-        arrays = {k: trial.array(part, k, x) for k, x in given.items() if isinstance(x, np.ndarray)}
-        numbers = {k: x for k, x in given.items() if k not in arrays}
 
-        def found(*values: Any, names: tuple[str, ...] = (*arrays,), numbers: Any = numbers) -> Any:
-            named = {**dict(zip(names, values, strict=True)), **numbers}
-            positional, others = trial.subject.arguments(named)
-            loss: Any = trial.claim.build()
-            return loss.terms(*positional, **others)
+    def found(loss: Any, given: dict[str, Any]) -> Any:
+        positional, named = trial.subject.arguments(given)
+        return loss.terms(*positional, **named)
 
-        terms.append(trial.harness.run(found, *arrays.values()))
+    terms = [_asked(trial, part, found) for part in parts]
     return trial.numpy(sum(terms * times).value())
 
 
