@@ -81,6 +81,8 @@ clients: $(CLIENTS_READY)  ## Run ours in other people's tools; table in build/ 
 	@mkdir -p $(BUILD)
 	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest -p no:cacheprovider -q -n 2 --dist loadfile \
 		--confcutdir tests/clients tests/clients --table $(or $(TABLE),$(BUILD)/clients.md) $(ARGS)
+	@for example in examples/clients/*.py; do echo "== $$example"; \
+		OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -W ignore $$example || exit 1; done
 
 splits: $(READY) $(CLIENTS_READY)  ## How far the mean over any split is from the whole; table in docs/splits.md.
 	@mkdir -p $(BUILD) && rm -f $(BUILD)/splits.jsonl

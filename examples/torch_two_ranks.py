@@ -1,8 +1,8 @@
 """Distributed training with the exact weighted mean: two ranks take the step of one process.
 
 DistributedDataParallel averages the ranks' gradients. If each rank divides by its own weights, that
-is a mean of means, and another number wherever their weights differ. Given the weights of all ranks
-(per rank) as the denominator, it is the mean over all the data.
+is a mean of means, and another number wherever their weights differ. With a process group the
+criterion divides by the weights of all ranks: value and gradient are those of one process.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ from sklearn.preprocessing import scale
 from torch import nn
 
 import l2torch
-from l2core import Huber
+from l2core import ErrorStatistics, Huber
 
 torch.set_num_threads(1)  # tensors so small that threads only wait for each other
 patients, progression = load_diabetes(return_X_y=True)
@@ -25,7 +25,8 @@ x = torch.tensor(scale(patients), dtype=torch.float32)
 y = torch.tensor(scale(progression), dtype=torch.float32)[:, None]
 weight = torch.where(torch.arange(len(x)) < 100, 5.0, 0.5)  # on the first rank, mostly
 parts = slice(0, 150), slice(150, len(x))
-criterion = l2torch.Criterion(Huber(delta=0.5))
+local = l2torch.Criterion(Huber(delta=0.5))
+everywhere = l2torch.Criterion(Huber(delta=0.5), process_group="world")
 
 
 def linear() -> nn.Linear:
@@ -33,40 +34,34 @@ def linear() -> nn.Linear:
     return nn.Linear(10, 1)
 
 
-def step(model: nn.Module, rows: slice, denominator: torch.Tensor | None) -> torch.Tensor:
-    """The coefficients of a model after one step on these rows."""
+def step(model: nn.Module, rows: slice, criterion: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss, and the coefficients after one step on these rows."""
     sgd = torch.optim.SGD(model.parameters(), lr=1.0)
-    criterion(model(x[rows]), y[rows], weight=weight[rows], denominator=denominator).backward()
+    loss = criterion(model(x[rows]), y[rows], weight=weight[rows])
+    loss.backward()
     sgd.step()
-    return next(model.parameters()).detach()
+    return loss.detach(), next(model.parameters()).detach()
 
 
 def rank(number: int, store: str) -> None:
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # the ranks are on one machine
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=number, world_size=2)
-    rows, everything = parts[number], slice(None)
-    total = weight[rows].sum()
-    dist.all_reduce(total)
-    single = step(linear(), everything, None)
-    exact = step(nn.parallel.DistributedDataParallel(linear()), rows, total / 2)
-    naive = step(nn.parallel.DistributedDataParallel(linear()), rows, None)
-
-    # The value over all ranks: the two sums of the mean are added up, then divided.
-    model = linear()
+    rows = parts[number]
+    whole, single = step(linear(), slice(None), local)
+    value, exact = step(nn.parallel.DistributedDataParallel(linear()), rows, everywhere)
+    _, naive = step(nn.parallel.DistributedDataParallel(linear()), rows, local)
     with torch.no_grad():
-        terms = criterion.terms(model(x[rows]), y[rows], weight=weight[rows])
-        for part in (terms.numerator, terms.denominator):
-            dist.all_reduce(part)
-        whole = criterion(model(x), y, weight=weight)
+        mine = ErrorStatistics.of(linear()(x[rows]), y[rows], weight=weight[rows])
+    r2 = l2torch.all_reduced(mine).r2
     if number == 0:
-        print(f"loss of all ranks {terms.value():.6f}, of all data in one process {whole:.6f}")
+        print(f"loss of all ranks {value:.6f}, of all data in one process {whole:.6f}; R² {r2:.4f}")
         print("one step, largest difference of a coefficient from that of one process:")
-        print(f"  denominator of all ranks  {(exact - single).abs().max():.1e}")
+        print(f"  a criterion of all ranks  {(exact - single).abs().max():.1e}")
         print(f"  each rank its own         {(naive - single).abs().max():.1e}")
         # 442 float32 terms below 10 in another order, twice.
         assert (exact - single).abs().max() < 2 * 442 * 2**-24 * 10 < (naive - single).abs().max()
-        assert (terms.value() - whole).abs() < 2 * 442 * 2**-24
+        assert (value - whole).abs() < 2 * 442 * 2**-24
     dist.destroy_process_group()
 
 
