@@ -113,10 +113,11 @@ class Backend(Protocol):
         ...
 
     def binned(self, size: Array, weight: Array | None, n: int) -> Array:
-        """Σ weight, along the last axis, of the sizes in each of n bins; without weights integers.
+        """Σ weight, along the last axis, of the sizes in each of n bins; without weights their number.
 
-        ``size`` is float32 of shape (D, M), and not negative; ``weight`` likewise, and finite. A bin
-        is what the upper 16 bits of a float32 say.
+        ``size`` is float32 of shape (D, M), and not negative; ``weight`` of its shape, in the widest
+        float or in integers, of which the sums are integers. A bin is what the upper 16 bits of a
+        float32 say.
         """
         ...
 
@@ -266,8 +267,10 @@ class PlainBackend(PlainPathOnly):
     def binned(self, size: Array, weight: Array | None, n: int) -> Array:
         index = np.ascontiguousarray(self.numpy(size)).view(np.int32) >> 16
         rows = [None] * len(index) if weight is None else self.numpy(weight)
-        each = [np.bincount(i, w, minlength=n) for i, w in zip(index, rows, strict=True)]
-        return self.constant(np.stack(each), size)
+        found = [np.bincount(i, w, minlength=n) for i, w in zip(index, rows, strict=True)]
+        each = np.array(found).reshape(-1, n)
+        whole = weight is None or self.numpy(weight).dtype.kind == "i"
+        return self.constant(each.astype(np.int64) if whole else each, size)
 
 
 by_type: dict[type, Backend] = {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
 from l2core.checks import axes_of
@@ -34,6 +36,10 @@ def dask_statistics(
     for name, x in (("pred", pred), ("target", target)):
         if not isinstance(x, array.Array):
             raise TypeError(f"{name}: expected a dask.array.Array, got {type(x).__name__}")
+        if any(math.isnan(n) for n in x.shape):
+            raise ValueError(
+                f"{name}: expected known lengths (compute_chunk_sizes() finds them), got {x.shape}"
+            )
     if pred.shape != target.shape:
         raise ValueError(
             f"pred and target: expected equal shapes, got {pred.shape} and {target.shape}"
@@ -46,6 +52,11 @@ def dask_statistics(
     parts = []
     target = target.rechunk(pred.chunks)
     named = {"weight": weight, "mask": mask}
+    for name, x in named.items():
+        if not (x is None or isinstance(x, (Real, array.Array))):
+            raise TypeError(
+                f"{name}: expected a dask.array.Array or a number, got {type(x).__name__}"
+            )
     blocks = {
         name: _cut(x, name, pred) if isinstance(x, array.Array) else None
         for name, x in named.items()
@@ -75,5 +86,7 @@ def _cut(x: Any, name: str, pred: Any) -> Any:
 
 def _block(x: Any, index: tuple[int, ...]) -> Any:
     """The block of x beside that of pred with this index."""
+    if x.ndim == 0:
+        return x.to_delayed().item()
     own = tuple(i if n > 1 else 0 for i, n in zip(index, x.numblocks, strict=False))
     return x.blocks[own].to_delayed().item()

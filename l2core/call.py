@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Real
 from types import MappingProxyType
@@ -30,6 +30,14 @@ class Call(NamedTuple):
         """The call with these arguments, of which any that is no field is a parameter of the loss."""
         own = {name: named.pop(name) for name in cls._fields[2:-1] if name in named}
         return cls(pred, target, **own, parameters=named)
+
+    def detached(self, detach: Callable[[Array], Array]) -> Call:
+        """With its arrays out of the graph of any gradient; without parameters."""
+        pred, target, weight, mask = (
+            detach(x) if hasattr(x, "dtype") else x
+            for x in (self.pred, self.target, self.weight, self.mask)
+        )
+        return Call(pred, target, weight, mask)
 
     @property
     def others(self) -> dict[str, Any]:

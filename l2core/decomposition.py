@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
-from l2core.arrays import Array
+import numpy as np
+
+from l2core.arrays import Array, kind_of
 from l2core.backend import backend_of
 from l2core.call import Call
 from l2core.checks import check_call
@@ -46,10 +48,20 @@ def bias_variance(
     mse: the mean of (model - target)² over models and elements; bias_squared: that of
     (mean of the models - target)², less noise; variance: that of (model - mean of the models)².
     """
-    models = predictions.shape[0] if hasattr(predictions, "shape") else len(predictions)
+    if not isinstance(predictions, Sequence) and not getattr(predictions, "shape", ()):
+        raise TypeError(
+            "predictions: expected an array or a sequence of arrays with the models along its first "
+            f"axis, got {kind_of(predictions)}"
+        )
+    models = len(predictions) if isinstance(predictions, Sequence) else predictions.shape[0]
     if models == 0:
         raise ValueError("predictions: expected at least one model on the first axis, got none")
-    if isinstance(noise, bool) or (isinstance(noise, Real) and not 0 <= float(noise) < math.inf):
+    if getattr(noise, "shape", ()) != ():
+        raise ValueError(f"noise: expected a number or a 0-d array, got shape {noise.shape}")  # type: ignore[union-attr]
+    known = (
+        float(noise) if isinstance(noise, (Real, np.ndarray)) else 0.0
+    )  # no device is waited for
+    if isinstance(noise, bool) or not 0 <= known < math.inf:
         raise ValueError(f"noise: expected a finite variance >= 0, got {noise!r}")
     criterion = Criterion(axis=axis)
     backend = backend_of(target, "target")

@@ -73,7 +73,10 @@ def looked_at(
         _sum(size, weight, xp),
         *limits,
     )
-    return look, sketch.of(size, weight, outputs, backend) if quantiles else None, outputs
+    if not quantiles:
+        return look, None, outputs
+    counted = inputs.weight is None and weight is not None
+    return look, sketch.of(size, weight, counted, outputs, backend), outputs
 
 
 def batched(calls: Iterator[Call], n: int) -> Iterator[list[Call]]:
@@ -113,6 +116,8 @@ def _rows(inputs: Prepared, call: Call, backend: Backend) -> tuple[Any, ...]:
     axes = tuple(range(len(shape))) if inputs.axes is None else inputs.axes
     kept = tuple(i for i in range(len(shape)) if i not in axes)
     outputs = tuple(shape[i] for i in kept)
+    if None in outputs:
+        raise ValueError(f"axis: expected outputs of known lengths, got shape {shape} over {axes}")
     lengths = [shape[i] for i in axes]
     last = -1 if None in lengths else math.prod(lengths)
 
@@ -152,7 +157,13 @@ def _moments(
     # Between the limits, so that what does not vary has no variance; of nothing 0.
     near = xp.where(near < low, low, xp.where(near > high, high, near))
     near = xp.where(total == 0, 0.0, near)
-    apart = x - xp.expand_dims(near, axis=1)
-    rest = _sum(apart, weight, xp) / divisor
+    # Around 0 where the mean is not finite: an infinite square then, or NaN, not inf - inf.
+    apart = x - xp.expand_dims(_finite(near, xp), axis=1)
+    rest = _finite(_sum(apart, weight, xp) / divisor, xp)
     apart = apart - xp.expand_dims(rest, axis=1)
     return near, rest, _sum(apart * apart, weight, xp)
+
+
+def _finite(x: Array, xp: Namespace) -> Array:
+    """x, and 0 where it is not finite."""
+    return xp.where(xp.abs(x) < math.inf, x, 0.0)

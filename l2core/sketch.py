@@ -18,6 +18,8 @@ from l2core.dtypes import REAL_FLOATS, dtype_name
 from l2core.prepared import cast_to
 
 BINS = 1 << 15
+OUTPUTS = 4096
+ROUNDINGS = 32
 _EDGES = (np.arange(BINS + 1, dtype=np.uint32) << 16).view(np.float32)
 _INFINITE = int(np.float32(np.inf).view(np.uint32)) >> 16
 MIDDLES = np.zeros(BINS, np.float32)
@@ -29,15 +31,34 @@ MIDDLES[_INFINITE] = np.inf
 MIDDLES[_INFINITE + 1 :] = np.nan
 
 
-def of(size: Array, weight: Array | None, outputs: tuple[int, ...], backend: Backend) -> Sum:
-    """The sketch of each row of sizes; without weights in integers."""
-    xp = backend.xp
+def of(
+    size: Array, weight: Array | None, counted: bool, outputs: tuple[int, ...], backend: Backend
+) -> Sum:
+    """The sketch of each row of sizes: in integers without weights, or where these are 1 and 0
+    (``counted``); where integers are of 32 bits, in floats of twice their digits."""
+    if len(outputs) and math.prod(outputs) > OUTPUTS:
+        raise ValueError(
+            f"quantiles: expected False with more than {OUTPUTS} outputs, of which each has a sketch "
+            f"of 256 kB, got {math.prod(outputs)}"
+        )
+    xp, wide = backend.xp, backend.widest_of(size)
+    if counted:
+        weight = cast_to(cast_to(weight, "bool", backend), "int32", backend)
+    elif weight is not None:
+        weight = cast_to(weight, wide, backend)
     bins = backend.binned(cast_to(size, "float32", backend), weight, BINS)
     bins = xp.reshape(bins, (*outputs, BINS))
-    if weight is None:
-        return Sum(bins, bins[..., :1] * 0)
-    wide = cast_to(bins, backend.widest_of(size), backend)
-    return Sum(wide, xp.full_like(wide, 0.0))
+    name = dtype_name(bins.dtype)
+    if name in REAL_FLOATS:
+        return Sum(bins, xp.full_like(bins, 0.0))
+    return Sum(bins, bins[..., :1] * 0) if wide == "float64" else floating(bins, backend)
+
+
+def floating(bins: Array, backend: Backend) -> Sum:
+    """Integers as floats, exactly: in two parts."""
+    name, wide = dtype_name(bins.dtype), backend.widest_of(bins)
+    near = cast_to(bins, wide, backend)
+    return Sum(near, cast_to(bins - cast_to(near, name, backend), wide, backend))
 
 
 def merged(one: Sum | None, two: Sum | None, backend: Backend) -> Sum | None:
@@ -47,13 +68,13 @@ def merged(one: Sum | None, two: Sum | None, backend: Backend) -> Sum | None:
     exact = [dtype_name(x.value.dtype) not in REAL_FLOATS for x in (one, two)]
     if all(exact):
         return Sum(one.value + two.value, one.lost)
-    floats = (x for x, whole in zip((one, two), exact, strict=True) if not whole)
-    dtype = dtype_name(next(floats).value.dtype)
-    first, second = (
-        Sum(*(cast_to(y, dtype, backend) for y in x)) if whole else x
-        for x, whole in zip((one, two), exact, strict=True)
-    )
-    return first.plus(second, backend.xp)
+    return alike(one, backend).plus(alike(two, backend), backend.xp)
+
+
+def alike(bins: Sum, backend: Backend) -> Sum:
+    """The same in floats, to add to those of any other."""
+    whole = dtype_name(bins.value.dtype) not in REAL_FLOATS
+    return floating(bins.value, backend) if whole else bins
 
 
 def quantile(bins: Sum, q: float, backend: Backend) -> Array:
@@ -65,8 +86,16 @@ def quantile(bins: Sum, q: float, backend: Backend) -> Array:
     last = len(values.shape) - 1
     upto = xp.cumulative_sum(values, axis=last)
     before, total = upto - values, upto[..., -1:]
-    # The greatest bin before which there is less than that; at q = 0 the first that holds anything.
-    reached = (values != 0) & ((before < q * total) | (before == 0))
+    held = values != 0
+    if q == 1:
+        reached = held
+    elif q == 0:
+        first = xp.cumulative_sum(xp.where(held, xp.full_like(values, 1.0), 0.0), axis=last)
+        reached = held & (first == 1)
+    else:
+        # The greatest bin before which there is less than that; sums of equal weights are rounded.
+        slack = ROUNDINGS * float(np.finfo(dtype_name(values.dtype)).eps)
+        reached = held & ((before < (q - slack) * total) | (before <= 0))
     middles = backend.constant(MIDDLES, values)
     found = xp.max(xp.where(reached, middles, 0.0), axis=last)
     nothing = (total[..., 0] == 0) | (xp.max(values[..., _INFINITE + 1 :], axis=last) > 0)

@@ -19,6 +19,8 @@ from l2core.sketch import BINS
 VERSION = 1
 SKETCH = "bins"
 """What may be absent, and is mostly zeros."""
+EXTREMES = ("least", "greatest")
+"""What is a number, where all others are sums in two parts."""
 
 
 def dumped(state: Mapping[str, Any]) -> str:
@@ -32,6 +34,7 @@ def dumped(state: Mapping[str, Any]) -> str:
         "shape": list(array.shape),
         "dtype": dtype_name(array.dtype),
     }
+    found.update(dict.fromkeys(state.keys() - present.keys()))
     for name, x in present.items():
         host = _host(x, backend)
         if name == SKETCH:
@@ -50,15 +53,16 @@ def loaded(text: str, names: tuple[str, ...], like: Array | None) -> dict[str, A
     check_keys("text", told, ("version", "shape", "dtype", *names))
     if told.get("version") != VERSION:
         raise ValueError(f"version: expected {VERSION}, got {told.get('version')!r}")
-    missing = [name for name in ("shape", *names) if name not in told and name != SKETCH]
+    missing = [name for name in ("shape", *names) if name not in told]
     if missing:
         raise ValueError(f"{missing[0]}: expected it in JSON of ErrorStatistics, got none")
     backend = NUMPY if like is None else backend_of(like, "like")
     dtype = np.dtype("float64" if like is None else backend.widest_of(like))
     try:
         shape = tuple(int(n) for n in told["shape"])
-        made = {name: _read(told[name], shape, dtype) for name in names if name != SKETCH}
-        made[SKETCH] = _bins(told[SKETCH], shape, dtype) if SKETCH in told else None
+        made = {name: _read(name, told[name], shape, dtype) for name in names if name != SKETCH}
+        sketch = told[SKETCH]
+        made[SKETCH] = None if sketch is None else _bins(sketch, shape, dtype)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"text: expected a state as to_json gives it, got {error!r}") from None
     near = np.zeros(()) if like is None else like
@@ -96,28 +100,41 @@ def _held(x: np.ndarray[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _read(told: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    if told and isinstance(told[0], list):
-        value, lost = told
-        return Sum(_array(value, shape, dtype), _array(lost, shape, dtype))
-    return _array(told, shape, dtype)
+def _read(name: str, told: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    if name in EXTREMES:
+        return _array(told, shape, dtype)
+    value, lost = told
+    return Sum(_array(value, shape, dtype), _array(lost, shape, dtype))
 
 
 def _array(told: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    if not isinstance(told, list):
+        raise TypeError(f"expected a list of numbers, got {told!r}")
     return np.array([float(y) for y in told], np.float64).reshape(shape).astype(dtype)
 
 
 def _bins(told: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Sum:
+    """Integers as such where the device has 64 bits; else in floats, exactly in two parts."""
     whole = np.dtype(told["dtype"]).kind in "iu"
-    parts = []
-    for held in told["held"]:
-        length = int(held["length"])
-        if length not in (1, BINS):
-            raise ValueError(f"length {length}")
-        kind = np.dtype(np.int64) if whole else dtype
-        flat = np.zeros((*shape, length), kind)
-        index = np.array(held["index"], np.int64)
-        flat.reshape(-1)[index] = [int(y) if whole else float(y) for y in held["value"]]
-        parts.append(flat)
-    value, lost = parts
-    return Sum(value, lost)
+    value, lost = (_unfolded(held, shape, whole) for held in told["held"])
+    if not whole:
+        return Sum(value.astype(dtype), lost.astype(dtype))
+    if dtype == np.float64:
+        return Sum(value, lost)
+    near = value.astype(dtype)
+    return Sum(near, (value - near.astype(np.int64)).astype(dtype))
+
+
+def _unfolded(held: Any, shape: tuple[int, ...], whole: bool) -> np.ndarray[Any, Any]:
+    length = int(held["length"])
+    if length not in (1, BINS):
+        raise ValueError(f"expected a length of 1 or {BINS}, got {length}")
+    flat = np.zeros((*shape, length), np.int64 if whole else np.float64)
+    index, values = held["index"], held["value"]
+    if len(index) != len(values) or any(not 0 <= i < flat.size for i in index):
+        raise ValueError(
+            f"expected {len(index)} values at places below {flat.size}, got {values!r}"
+        )
+    if index:
+        flat.reshape(-1)[index] = [int(y) if whole else float(y) for y in values]
+    return flat

@@ -66,11 +66,13 @@ class ErrorStatistics:
         """Those of arrays of equal shapes; weights and masks as in a call of a criterion.
 
         ``axis``: what to pool (0: one of each output); None: everything. ``quantiles=False`` leaves
-        out the sketch, which takes most of the time, and with it :meth:`quantile`.
+        out the sketch, which takes most of the time and 256 kB an output, and with it
+        :meth:`quantile`. They are constants to any gradient.
         """
         meaning = Criterion(denominator="count", axis=axis)
         call = Call(pred, target, weight, mask)
         backend = check_call(meaning, call, ("pred", "target", "weight"), None)
+        call = call.detached(backend.detached)
         for name, x in (("pred", pred), ("target", target)):
             if hasattr(x, "__dask_graph__"):
                 raise TypeError(
@@ -152,16 +154,19 @@ class ErrorStatistics:
 
         def merged(mean: str, square: str) -> tuple[Sum, Sum]:
             one, two = getattr(self, mean), getattr(other, mean)
+            known = xp.abs(one.value - two.value) < math.inf
             apart = two.minus(one, xp)
-            # Means of nothing are 0, and no distance from them counts.
-            apart = Sum(*(xp.where(second == 0, 0.0, x) for x in apart))
+            # Means of nothing are 0, and no distance from them counts; nor one that is infinite.
+            apart = Sum(*(xp.where((second != 0) & known, x, 0.0) for x in apart))
+            moved = one.plus(apart.times(part), xp)
+            either = xp.where(
+                first == 0, two.value, xp.where(second == 0, one.value, one.value + two.value)
+            )
+            moved = Sum(xp.where(known, moved.value, either), xp.where(known, moved.lost, 0.0))
             between = xp.where(both, apart.total, 0.0)
             further = first * part * between * between
             squares = getattr(self, square).plus(getattr(other, square), xp)
-            return (
-                one.plus(apart.times(part), xp),
-                squares.plus(Sum(further, xp.full_like(further, 0.0)), xp),
-            )
+            return moved, squares.plus(Sum(further, xp.full_like(further, 0.0)), xp)
 
         least, greatest = (
             xp.where(nearer | xp.isnan(a), a, b)
@@ -236,7 +241,8 @@ class ErrorStatistics:
         xp = self._backend.xp
         low, high = xp.abs(self.least), xp.abs(self.greatest)
         found = xp.where((low > high) | xp.isnan(low), low, high)
-        return xp.where((self.count.total == 0) | xp.isnan(self.error_mean.value), math.nan, found)
+        strange = (self.count.total == 0) | xp.isnan(self.error_square.value)
+        return xp.where(strange, math.nan, found)
 
     @property
     def median_absolute_error(self) -> Array:
@@ -259,22 +265,34 @@ class ErrorStatistics:
         xp = self._backend.xp
         found = cast_to(found, dtype_name(self.least.dtype), self._backend)
         largest = self.max_error
-        return xp.where(xp.isnan(largest) | (found > largest), largest, found)
+        beyond = (found > largest) & (found < math.inf)
+        return xp.where(xp.isnan(largest) | beyond, largest, found)
 
     def pooled(self) -> ErrorStatistics:
-        """Those of all outputs together."""
+        """Those of all outputs together; ValueError if there are none."""
         xp, n = self._backend.xp, math.prod(self.least.shape)
+        if n == 0:
+            raise ValueError(f"pooled: expected at least one output, got shape {self.least.shape}")
         return self._each(lambda x, more: xp.reshape(x, (n, *more))).merged()
 
     def merged(self) -> ErrorStatistics:
         """Those of all along the first axis of the outputs: of ranks, say, whose states were stacked."""
-        n = self.least.shape[0]
+        n = self.least.shape[0] if len(self.least.shape) else 0
+        if n == 0:
+            raise ValueError(
+                f"merged: expected outputs along a first axis, got shape {tuple(self.least.shape)}"
+            )
         if n < 2:
             return self._each(lambda x, more: x[0])
         even, odd = (slice(i, n - n % 2, 2) for i in (0, 1))
         pairs = self._each(lambda x, more: x[even]) + self._each(lambda x, more: x[odd])
         half = pairs.merged()
         return half + self._each(lambda x, more: x[-1]) if n % 2 else half
+
+    def alike(self) -> ErrorStatistics:
+        """The same with a sketch in floats, as that of weighted data has it: to stack them."""
+        bins = None if self.bins is None else sketch.alike(self.bins, self._backend)
+        return replace(self, bins=bins)
 
     def stacked(self, gather: Callable[[Array], Array]) -> ErrorStatistics:
         """Those of several, along a new first axis: ``gather`` stacks an array with the others'."""
@@ -315,8 +333,10 @@ class ErrorStatistics:
 
     @property
     def _squares(self) -> Array:
-        """Σω·error²."""
-        return self.error_square.total + self.weight.total * self.error_mean.total**2
+        """Σω·error²; infinite errors of both signs have no mean, but this."""
+        around = self.error_square.total
+        whole = around + self.weight.total * self.error_mean.total**2
+        return self._backend.xp.where(around == math.inf, math.inf, whole)
 
     def _mean(self, total: Array) -> Array:
         xp, weight = self._backend.xp, self.weight.total

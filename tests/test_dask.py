@@ -28,12 +28,25 @@ def test_any_blocks(axis, arguments):
     np.testing.assert_array_equal(found.quantile(0.3), whole.quantile(0.3))
 
 
+def test_a_weight_without_axes():
+    x = da.from_array(PRED, (7, 4))
+    found = dask_statistics(x, x + 2, weight=da.from_array(np.array(3.0))).compute()
+    assert found.mse == pytest.approx(4)
+    assert dask_statistics(x, x + 2, weight=3.0).compute().weight.total == 3 * PRED.size
+
+
 def test_errors():
     x = da.from_array(PRED, (7, 4))
     for call, error, text in (
         (lambda: dask_statistics(PRED, x), TypeError, "^pred: expected a dask.array.Array"),
         (lambda: dask_statistics(x, x[:3]), ValueError, "^pred and target: expected equal shapes"),
         (lambda: dask_statistics(x, x, mask=x[:3] > 0), ValueError, "^mask: expected a scalar"),
+        (
+            lambda: dask_statistics(x, x, weight=WEIGHT[:7]),
+            TypeError,
+            "^weight: expected a dask.array",
+        ),
+        (lambda: dask_statistics(x[x[:, 0] > 100], x), ValueError, "^pred: expected known lengths"),
         (lambda: ErrorStatistics.of(x, x), TypeError, "^pred: expected an array in memory"),
     ):
         with pytest.raises(error, match=text):

@@ -85,6 +85,21 @@ def test_errors():
     for call, error, text in (
         (lambda: bias_variance([], TARGET), ValueError, "^predictions: expected at least one"),
         (lambda: bias_variance(PREDICTIONS, TARGET, -1), ValueError, "^noise: expected a finite"),
+        (
+            lambda: bias_variance(None, TARGET),
+            TypeError,
+            "^predictions: expected an array or a seq",
+        ),
+        (
+            lambda: bias_variance(PREDICTIONS, TARGET, np.zeros(2)),
+            ValueError,
+            "^noise: expected a number",
+        ),
+        (
+            lambda: bias_variance(PREDICTIONS, TARGET, np.array(-5.0)),
+            ValueError,
+            "^noise: expected a fin",
+        ),
         (lambda: bias_variance(PREDICTIONS, TARGET, True), ValueError, "^noise: expected a finite"),
         (
             lambda: bias_variance([TARGET, TARGET[0]], TARGET),

@@ -206,6 +206,26 @@ def test_more_parts_than_a_float32_counts():
     assert many.bins.value.sum() == 2**24 + 1
 
 
+def test_many_elements_in_float32_bins():
+    """JAX without float64: a bin of weights holds more than 2^24, and integers do not wrap around."""
+    jnp, jax = pytest.importorskip("jax.numpy"), pytest.importorskip("jax")
+    with jax.enable_x64(False):
+        n = (1 << 24) + (1 << 22)
+        ones = jnp.ones(n)
+        found = ErrorStatistics.of(ones, 0 * ones, weight=ones)
+        assert sum(float(x.sum()) for x in found.bins) == n
+        few = ErrorStatistics.of(jnp.array([1.0] * 5 + [5.0]), jnp.zeros(6))
+        for _ in range(30):
+            few = few + few
+        assert abs(few.quantile(0.8) - 1) <= 1 / 256
+        whole = ErrorStatistics.of(np.array([1.0] * 5 + [5.0]), np.zeros(6))
+        for _ in range(31):
+            whole = whole + whole
+        again = ErrorStatistics.from_json(whole.to_json(), like=ones)
+        assert abs(again.quantile(0.8) - 1) <= 1 / 256
+        assert sum(float(x.astype("float32").sum()) for x in again.bins) == 6 * 2**31
+
+
 def test_more_parts_than_a_float32_counts_in_float32():
     jnp, jax = pytest.importorskip("jax.numpy"), pytest.importorskip("jax")
     with jax.enable_x64(False):
@@ -237,6 +257,63 @@ def test_nothing_and_nan(harness):
     for both in (broken + some, some + broken):
         for name in ("mse", "bias", "mae", "max_error", "median_absolute_error", "r2"):
             assert np.isnan(harness.numpy(getattr(both, name))), name
+
+
+QUIET = "ignore:.*encountered in:RuntimeWarning"  # NumPy's, of what the values say
+
+
+@pytest.mark.filterwarnings(QUIET)
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_infinite_errors_are_reported_by_inf(harness, order):
+    """As by a criterion; of both signs they have no mean, and the others' quantiles are theirs."""
+    errors = [[1.0, 1.0, 1.0], [np.inf, 1.0, 1.0], [-np.inf, 1.0], [np.nan]]
+    zero = [harness.array(np.zeros(len(e)), "float32") for e in errors]
+    parts = [
+        ErrorStatistics.of(harness.array(e, "float32"), t)
+        for e, t in zip(errors, zero, strict=True)
+    ]
+    one = sum([[parts[0], parts[1]][i] for i in order])
+    both = sum([[one, parts[2]][i] for i in order])
+    for found, bias in ((one, np.inf), (both, np.nan)):
+        for name in ("mse", "rmse", "mae", "max_error"):
+            assert harness.numpy(getattr(found, name)) == np.inf, name
+        np.testing.assert_equal(float(harness.numpy(found.bias)), bias)
+        assert abs(harness.numpy(found.quantile(0.5)) - 1) <= 1 / 256
+        assert harness.numpy(found.quantile(1.0)) == np.inf
+    broken = sum([[both, parts[3]][i] for i in order])
+    for name in ("mse", "mae", "max_error", "median_absolute_error"):
+        assert np.isnan(harness.numpy(getattr(broken, name))), name
+
+
+@pytest.mark.filterwarnings(QUIET)
+def test_quantiles_of_weights_that_do_not_add_up_exactly():
+    """The scale of equal weights does not matter; small bins are not lost beside large ones."""
+    sizes = np.arange(1.0, 11)
+    for scale in (1.0, 0.7, 1e-9, 3e7):
+        found = ErrorStatistics.of(sizes, 0 * sizes, weight=np.full(10, scale))
+        assert abs(found.quantile(0.5) - 5) <= 5 / 256
+    tiny = ErrorStatistics.of(np.array([1.0, 100.0]), np.zeros(2), weight=np.array([1e-17, 1.0]))
+    assert abs(tiny.quantile(0) - 1) <= 1 / 256
+    assert tiny.quantile(1) == 100
+    above = ErrorStatistics.of(np.array([1e39] * 9 + [1e300]), np.zeros(10))
+    assert above.median_absolute_error == np.inf
+
+
+def test_counts_under_a_mask_are_whole(harness):
+    """Also where a weight would be summed up in float32."""
+    x = harness.array(np.array([1.0, 2.0, 4.0]), "float32")
+    zero = harness.array(np.zeros(3), "float32")
+    found = ErrorStatistics.of(x, zero, mask=harness.array(np.array([True, False, True])))
+    held = harness.numpy(found.bins.value)
+    assert held.sum() == 2
+    assert held.dtype.kind == "i" or (held.dtype == np.float32 and "jax" in harness.name)
+
+
+def test_many_outputs_are_refused_before_memory_ends():
+    x = np.zeros((2, 40_000))
+    with pytest.raises(ValueError, match=r"^quantiles: expected False with more than 4096 outputs"):
+        ErrorStatistics.of(x, x, axis=0)
+    assert ErrorStatistics.of(x, x, axis=0, quantiles=False).mse.shape == (40_000,)
 
 
 def test_where_the_target_does_not_vary():
@@ -296,6 +373,11 @@ def test_json(harness):
     assert ErrorStatistics.from_json(nothing.to_json()).bins is None
 
 
+def held(told, **changed):
+    first, second = told["bins"]["held"]
+    return {**told, "bins": {**told["bins"], "held": [{**first, **changed}, second]}}
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -306,6 +388,11 @@ def test_json(harness):
         (lambda told: json.dumps({k: x for k, x in told.items() if k != "least"}), "least: "),
         (lambda told: json.dumps({**told, "least": [1, 2, 3]}), "text: expected a state"),
         (lambda told: json.dumps({**told, "shape": [5]}), "text: expected a state"),
+        (lambda told: json.dumps({**told, "count": [72]}), "text: expected a state"),
+        (lambda told: json.dumps({**told, "count": [72, 0]}), "text: expected a state"),
+        (lambda told: json.dumps({k: x for k, x in told.items() if k != "bins"}), "bins: "),
+        (lambda told: json.dumps(held(told, index=[-1])), "text: expected a state"),
+        (lambda told: json.dumps(held(told, value=[7])), "text: expected a state"),
     ],
 )
 def test_json_that_is_broken(change, text):
@@ -331,6 +418,12 @@ def test_errors():
         ),
         (lambda: one.quantile(1.5), ValueError, "^q: expected a number from 0 to 1"),
         (lambda: one + 1, TypeError, "unsupported operand"),
+        (lambda: one.merged(), ValueError, "^merged: expected outputs along a first axis"),
+        (
+            lambda: ErrorStatistics.of(x[:, :0], x[:, :0], axis=0).pooled(),
+            ValueError,
+            "^pooled: expected at least one output",
+        ),
     ):
         with pytest.raises(error, match=text):
             call()

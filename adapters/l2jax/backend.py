@@ -16,6 +16,7 @@ from jax.custom_derivatives import SymbolicZero
 from l2core import Loss, fastpath
 from l2core.arrays import Namespace
 from l2core.backend import PlainPathOnly
+from l2core.compensated import added
 
 
 class _Jax:
@@ -172,9 +173,25 @@ class JaxBackend(PlainPathOnly):
 
     def binned(self, size: Array, weight: Array | None, n: int) -> Array:
         index = jax.lax.bitcast_convert_type(size, jnp.int32) >> 16
-        each = jnp.asarray(1) if weight is None else weight
-        bins = jnp.zeros((size.shape[0], n), each.dtype)
-        return bins.at[jnp.arange(size.shape[0])[:, None], index].add(each)
+        each = jnp.ones((), jnp.int32) if weight is None else weight
+        each = jnp.broadcast_to(each, index.shape)
+        rows, m = index.shape
+        row = jnp.arange(rows)[:, None]
+        bins = jnp.zeros((rows, n), each.dtype)
+        if m <= _ROW or each.dtype != jnp.float32:
+            return bins.at[row, index].add(each)
+        # One float32 after the other would stop at 2^24; rows by themselves, then their sums.
+        full = m // _ROW * _ROW
+        total, lost = bins.at[row, index[:, full:]].add(each[:, full:]), bins
+
+        def step(carry: Any, part: Any) -> tuple[Any, None]:
+            total, lost = carry
+            at, by = part
+            return added(total, bins.at[row, at].add(by), lost, XP), None
+
+        parts = [jnp.moveaxis(x[:, :full].reshape(rows, -1, _ROW), 1, 0) for x in (index, each)]
+        (total, lost), _ = jax.lax.scan(step, (total, lost), parts)
+        return total + lost
 
 
 BACKEND = JaxBackend()

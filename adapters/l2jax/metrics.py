@@ -20,7 +20,7 @@ class CriterionMetric(nnx.Metric):
     """The mean of an ``l2jax.Criterion`` over all batches, as if they were one.
 
     ``update(pred=, target=, weight=, mask=, ...)`` as in a call of the criterion, whose mean is over
-    all axes. Sums are kept in twice the digits of float32 (or of float64 where JAX has it).
+    all axes; a denominator that is a number is that of each batch. Sums are kept in twice the digits of float32 (or of float64 where JAX has it).
     """
 
     def __init__(self, criterion: Criterion) -> None:

@@ -28,31 +28,44 @@ def window(terms: Callable[..., Terms]) -> Callable[..., tuple[Array, Any]]:
     ``terms(params, batch)`` are the terms of a criterion on one micro-batch, without axes, and with
     weights that do not depend on ``params``. The result, called with ``(params, batches)``, whose
     leaves have the micro-batches along their first axis (padded and masked to one shape), returns the
-    value of the mean over all of them and its gradient to ``params``: those of one large batch.
+    value of the mean over all of them and its gradient to ``params``: those of one large batch. A
+    denominator that is a number counts for each of them, as in any sum of terms.
     """
 
     def value_and_grad(params: Any, batches: Any) -> tuple[Array, Any]:
-        def numerator(params: Any, batch: Any) -> tuple[Array, Terms]:
+        def part(params: Any, batch: Any) -> tuple[Array, tuple[Terms, Array]]:
             found = terms(params, batch)
             fixed = Terms(found.numerator, _fixed(found.denominator), found.root, found.empty)
-            return found.numerator, fixed
+            # A power of two near the denominator: no rounding, and no overflow of half gradients.
+            whole = jnp.abs(fixed.denominator)
+            unit = jnp.exp2(jnp.floor(jnp.log2(jnp.where(whole > 0, whole, 1.0))))
+            unit = jax.lax.stop_gradient(unit)
+            return found.numerator / unit, (fixed, unit)
 
-        graded = jax.value_and_grad(numerator, has_aux=True)
+        graded = jax.value_and_grad(part, has_aux=True)
         first = tree_util.tree_map(lambda x: x[0], batches)
         shapes: Any = jax.eval_shape(graded, params, first)
-        (_, nothing), none = tree_util.tree_map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        zero = jnp.zeros_like(nothing.numerator)
+        (_, (nothing, _)), slopes = shapes
+        none = tree_util.tree_map(lambda x: jnp.zeros(x.shape, _wide(x.dtype)), slopes)
+        zero = jnp.zeros((), nothing.numerator.dtype)
         start = Terms(zero, zero, nothing.root, nothing.empty, (zero, zero))
 
         def step(carry: Any, batch: Any) -> tuple[Any, None]:
             total, grads = carry
-            (_, found), more = graded(params, batch)
-            return (total + found, tree_util.tree_map(jnp.add, grads, more)), None
+            (_, (found, unit)), more = graded(params, batch)
+            grads = tree_util.tree_map(lambda a, b: a + b.astype(a.dtype) * unit, grads, more)
+            return (total + found, grads), None
 
         (total, grads), _ = jax.lax.scan(step, (start, none), batches)
-        return total.value(), _scaled(grads, total)
+        scaled = _scaled(grads, total)
+        return total.value(), tree_util.tree_map(lambda g, x: g.astype(x.dtype), scaled, slopes)
 
     return value_and_grad
+
+
+def _wide(dtype: Any) -> Any:
+    """A dtype in which gradients of this one add up."""
+    return jnp.promote_types(dtype, jnp.float32)
 
 
 @partial(jax.custom_jvp)
@@ -77,7 +90,7 @@ def _scaled(grads: Any, total: Terms) -> Any:
         value = whole.value()
         zero = value == 0
         factor = jnp.where(zero, 0.0, factor * 0.5 / jnp.where(zero, 1.0, value))
-    return tree_util.tree_map(lambda g: g * factor.astype(g.dtype), grads)
+    return tree_util.tree_map(lambda g: g * factor.astype(_wide(g.dtype)), grads)
 
 
 class WindowState(NamedTuple):
@@ -98,7 +111,8 @@ def multi_steps(
         grads, terms = jax.grad(lambda p: ((t := terms_of(p)).numerator, t), has_aux=True)(params)
 
     At the last one of a window the sum of gradients is divided by the denominators of all, and goes to
-    ``optimizer``. ``options`` are those of ``optax.MultiSteps`` (``accumulator_dtype``). Returns an
+    ``optimizer``, in float32 where ``params`` are halves; of float16, in which a sum may be infinite,
+    divide the numerator by a power of two, and the terms' both sums too. ``options`` are those of ``optax.MultiSteps`` (``accumulator_dtype``). Returns an
     ``optax.GradientTransformationExtraArgs``.
     """
     optax = require("optax", "optax")
@@ -128,6 +142,8 @@ def multi_steps(
             raise TypeError(f"terms: expected Terms without axes, got {terms!r}")
         numerator, denominator, *lost = (x.astype(terms.numerator.dtype) for x in state.total)
         total = Terms(numerator, denominator, terms.root, terms.empty, (lost[0], lost[1])) + terms
+        # Sums over a window are beyond what halves hold.
+        grads = tree_util.tree_map(lambda g: g.astype(_wide(g.dtype)), grads)
         updates, after = inner.update(grads, state.inner, params, window=total, **extra)
         kept = after.mini_step != 0
         sums = (total.numerator, total.denominator, *total.compensation)

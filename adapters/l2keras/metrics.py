@@ -27,7 +27,8 @@ class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
     """The mean that a loss of this package (or an :class:`l2core.Criterion`) gives on all the data.
 
     Its state is the sum of the batches' numerators and of their denominators, so that the result
-    does not depend on how the data was split, the last partial batch included. Weights and masks
+    does not depend on how the data was split, the last partial batch included (a denominator that is a
+    number is that of each batch). Weights and masks
     count as in the loss, and the least is the best (for callbacks with ``mode="auto"``); pass it to
     ``compile(weighted_metrics=...)``, since Keras withholds
     ``sample_weight`` from ``metrics=``. ``dtype`` is that of the sums: None is the widest that

@@ -236,7 +236,11 @@ class TensorFlowBackend(PlainPathOnly):
         rows = size.shape[0]
         index = tf.bitwise.right_shift(tf.bitcast(size, tf.int32), 16)
         index = tf.reshape(index + n * tf.range(rows)[:, None], [-1])
-        each = tf.ones_like(index, tf.int64) if weight is None else tf.reshape(weight, [-1])
+        if weight is None:
+            each = tf.ones_like(index, tf.int64)
+        else:
+            each = tf.reshape(weight, [-1])
+            each = each if each.dtype.is_floating else tf.cast(each, tf.int64)
         return tf.reshape(tf.math.unsorted_segment_sum(each, index, rows * n), [rows, n])
 
     def matched(self, x: Array, pred: Array) -> Array:

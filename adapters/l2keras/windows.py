@@ -11,13 +11,17 @@ import numpy as np
 
 from l2core.arrays import Array
 from l2core.call import Call
-from l2keras.base import PACKAGE, KerasLoss
+from l2keras.base import PACKAGE, KerasLoss, same_rank
 from l2keras.criterion import Criterion
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class WindowLoss(Criterion):
-    """The sum that :class:`Windows` gives its weights to."""
+    """The sum that :class:`Windows` gives its weights to; ``fix_up``: of shapes, as in Keras's own."""
+
+    def __init__(self, *fields: Any, fix_up: bool = False, **own: Any) -> None:
+        super().__init__(*fields, **own)
+        self.__dict__["fix_up"] = fix_up
 
     def adapted(self, call: Call) -> Call:
         """ValueError for a mask, which no one counted ahead."""
@@ -26,7 +30,14 @@ class WindowLoss(Criterion):
                 "mask: expected None with l2keras.Windows, which counts the targets before the model "
                 "has run (give weights of 0), got one"
             )
+        if self.fix_up:
+            target, pred = same_rank(call.target, call.pred)
+            call = call._replace(target=target, pred=pred)
         return super().adapted(call)
+
+    def get_config(self) -> dict[str, Any]:
+        """The criterion's config beside Keras's own."""
+        return {**super().get_config(), "fix_up": self.fix_up}
 
 
 class Windows:
@@ -56,11 +67,18 @@ class Windows:
             raise ValueError(
                 f"criterion: expected no process_group in windows of this process, got {criterion!r}"
             )
+        known = isinstance(core.denominator, float)
+        if known:
+            raise ValueError(
+                "criterion: expected a denominator that comes of the data, since one that is known "
+                f"needs no windows, got {criterion!r}"
+            )
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
             raise ValueError(f"steps: expected a whole number >= 1, got {steps!r}")
         self.batches, self.criterion, self.steps = batches, criterion, steps
         summed = replace(core, reduction="sum", denominator="weight", empty="nan")
         own = {"packed": criterion.packed, "dtype": criterion._given_dtype}
+        own["fix_up"] = not isinstance(criterion, Criterion)
         self.loss = WindowLoss.of(summed, name=criterion.name, **own)
 
     def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
@@ -74,18 +92,24 @@ class Windows:
         yield from self._weighted(window)
 
     def _endless(self) -> Iterator[Any]:
-        again = iter(self.batches) is not self.batches
-        yield from self.batches
+        again, some = True, False
         while again:
-            yield from self.batches
+            some = False
+            for batch in self.batches:
+                some = True
+                yield batch
+            again = some and iter(self.batches) is not self.batches
+        if not some:
+            raise ValueError("batches: expected at least one, got none")
 
     def _weighted(self, window: list[tuple[Any, Any, Any]]) -> Iterator[tuple[Any, Any, Any]]:
         """The batches with ω·k/Σ for weights, Σ being the denominator of all."""
         total = sum(float(self._denominator(y, weight)) for _, y, weight in window)
         scale = 0.0 if total == 0 else self.steps / total
         for x, y, weight in window:
-            ones = np.ones(y.shape[:1], "float32") if weight is None else np.asarray(weight)
-            yield x, y, ones * np.asarray(scale, ones.dtype if ones.dtype.kind == "f" else "f4")
+            ones = np.ones(y.shape[:1], "f4") if weight is None else np.asarray(weight)
+            # A scale is far below what a half holds.
+            yield x, y, (ones * np.float64(scale)).astype(np.result_type(ones, "f4"))
 
     def _denominator(self, y: Array, weight: Array | None) -> Any:
         found = self.criterion.denominator_of(y, weight)

@@ -287,10 +287,12 @@ class TorchBackend(PlainPathOnly):
 
     def binned(self, size: Tensor, weight: Tensor | None, n: int) -> Tensor:
         index = (size.contiguous().view(torch.int32) >> 16).to(torch.int64)
-        dtype = torch.int64 if weight is None else weight.dtype
-        each = torch.ones((), dtype=dtype, device=size.device) if weight is None else weight
-        bins = torch.zeros((len(size), n), dtype=dtype, device=size.device)
-        return bins.scatter_add_(1, index, each.expand(index.shape))
+        if weight is None:
+            weight = torch.ones((), dtype=torch.int64, device=size.device)
+        elif not weight.is_floating_point():
+            weight = weight.to(torch.int64)
+        bins = torch.zeros((len(size), n), dtype=weight.dtype, device=size.device)
+        return bins.scatter_add(1, index, weight.expand(index.shape))
 
 
 BACKEND = TorchBackend()

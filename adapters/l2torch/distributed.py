@@ -137,7 +137,8 @@ def all_reduced(state: Terms | ErrorStatistics, process_group: Any = WORLD) -> A
         return sum(each)
     if not isinstance(state, ErrorStatistics):
         raise TypeError(f"state: expected Terms or ErrorStatistics, got {type(state).__name__}")
-    return state.stacked(lambda x: _gathered([x.detach()], group)[0]).merged()
+    # Some ranks may have weights or masks, and others none.
+    return state.alike().stacked(lambda x: _gathered([x.detach()], group)[0]).merged()
 
 
 def _gathered(tensors: Sequence[Tensor], group: Any) -> list[Any]:

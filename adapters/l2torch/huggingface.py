@@ -82,12 +82,16 @@ class hf_loss:
 
     def _predictions(self, outputs: Any) -> Tensor:
         found: Tensor
-        if isinstance(outputs, Mapping):
+        if isinstance(outputs, Mapping) or isinstance(self.output, int):
             found = outputs[self.output]
-        elif isinstance(self.output, str) and hasattr(outputs, self.output):
-            found = getattr(outputs, self.output)
+        elif isinstance(outputs, tuple) and not hasattr(outputs, self.output):
+            if self.output != "logits":
+                raise ValueError(
+                    f"output: expected a position in a tuple that the model returns, got {self.output!r}"
+                )
+            found = outputs[0]
         else:
-            found = outputs[0 if isinstance(self.output, str) else self.output]
+            found = getattr(outputs, self.output)
         return found
 
 

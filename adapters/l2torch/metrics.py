@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import torch
@@ -14,19 +16,20 @@ from l2core.figures import Figure
 from l2core.sketch import BINS
 from l2core.statistics import NOTHING
 from l2torch.criterion import Criterion
+from l2torch.namespace import XP
 
 
 class CriterionMetric(Metric):
     """The mean of an ``l2torch.Criterion`` over all batches and ranks, as if they were one batch.
 
     ``update(preds, target, weight=, mask=, ...)`` as in a call of the criterion, whose mean is over
-    all axes. ``dtype`` is that of the sums, whatever the metric is moved to.
+    all axes; a denominator that is a number is that of each batch. ``dtype`` is that of the sums,
+    whatever the metric is moved to.
     """
 
     is_differentiable = False
     higher_is_better = False
     full_state_update = False
-    sums: Tensor
 
     def __init__(
         self, criterion: Criterion, *, dtype: torch.dtype = torch.float64, **kwargs: Any
@@ -39,14 +42,18 @@ class CriterionMetric(Metric):
                 f"criterion: expected a mean or root_mean over all axes, got {criterion!r}"
             )
         self.criterion = criterion
-        # Numerator and denominator, and what rounding took from each.
-        self.add_state("sums", torch.zeros(4, dtype=dtype), dist_reduce_fx="sum")
+        # Numerator and denominator, and what rounding took from each. The name tells criteria apart: a
+        # MetricCollection takes metrics whose states are equal after a batch for one.
+        meaning = json.dumps(criterion.to_config(), sort_keys=True)
+        self._state = f"sums_{hashlib.sha256(meaning.encode()).hexdigest()[:12]}"
+        self.add_state(self._state, torch.zeros(4, dtype=dtype), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor, **others: Any) -> None:
         """Add a batch."""
-        terms = self.criterion.terms(preds, target, **others).detach().to(self.sums.dtype)
-        total = self._total() + terms
-        self.sums = torch.stack([total.numerator, total.denominator, *total.compensation])
+        terms = self.criterion.terms(preds, target, **others).detach()
+        total = self._total() + terms.to(getattr(self, self._state).dtype)
+        sums = [total.numerator, total.denominator, *total.compensation]
+        setattr(self, self._state, torch.stack(sums))
 
     def compute(self) -> Tensor:
         """The mean of all batches."""
@@ -54,7 +61,7 @@ class CriterionMetric(Metric):
         return value
 
     def _total(self) -> Terms:
-        numerator, denominator, *lost = self.sums
+        numerator, denominator, *lost = getattr(self, self._state)
         root = self.criterion.reduction == "root_mean"
         return Terms(numerator, denominator, root, self.criterion.empty, (lost[0], lost[1]))
 
@@ -91,7 +98,8 @@ class ErrorMetric(Metric):
         rows = torch.stack([torch.full(shape, x, dtype=dtype) for x in NOTHING])
         self.add_state("rows", rows, dist_reduce_fx=merged)
         if self.figure.sketched:
-            self.add_state("bins", torch.zeros((*shape, BINS), dtype=dtype), dist_reduce_fx="sum")
+            bins = torch.zeros((2, *shape, BINS), dtype=dtype)
+            self.add_state("bins", bins, dist_reduce_fx="sum")
 
     @property
     def higher_is_better(self) -> bool | None:  # type: ignore[override]
@@ -104,7 +112,7 @@ class ErrorMetric(Metric):
         """All that is known of the batches so far."""
         bins = None
         if self.figure.sketched:
-            bins = Sum(self.bins, torch.zeros_like(self.bins[..., :1]))
+            bins = Sum(*self.bins)
         return ErrorStatistics.from_rows(self.rows, bins)
 
     def update(
@@ -129,7 +137,8 @@ class ErrorMetric(Metric):
         )
         self.rows = merged(torch.stack([self.rows, found.to_rows().to(self.rows.dtype)]))
         if found.bins is not None:
-            self.bins = self.bins + (found.bins.value + found.bins.lost).to(self.bins.dtype)
+            more = Sum(*(x.to(self.bins.dtype) for x in found.alike().bins or ()))
+            self.bins = torch.stack(list(Sum(*self.bins).plus(more, XP)))
 
     def compute(self) -> Tensor:
         """The figure of all batches."""

@@ -39,6 +39,12 @@ class Window:
             raise ValueError(
                 f"criterion: expected a mean or root_mean over all axes, got {criterion!r}"
             )
+        known = isinstance(criterion.denominator, float)
+        if known:
+            raise ValueError(
+                "criterion: expected a denominator that comes of the data, since one that is known "
+                f"needs no window, got {criterion!r}"
+            )
         number = isinstance(divided_by, Real) and not isinstance(divided_by, bool)
         if not number or not divided_by > 0:
             raise ValueError(f"divided_by: expected a number > 0, got {divided_by!r}")
@@ -74,6 +80,7 @@ class Window:
         """
         if self._terms is None or self._unit is None:
             raise RuntimeError("Window: expected at least one add before finish, got none")
+        grads = _gradients(parameters)
         terms, ranks = self._terms._whole(), self.criterion._ranks
         factor = self._unit * self.divided_by
         if ranks is not None:
@@ -85,9 +92,8 @@ class Window:
             factor = torch.where(
                 value == 0, 0.0, factor * 0.5 / torch.where(value == 0, 1.0, value)
             )
-        for p in [parameters] if isinstance(parameters, Tensor) else parameters:
-            if p.grad is not None:
-                p.grad.mul_(factor.to(p.grad.device))
+        for grad in grads:
+            grad.mul_(factor.to(grad.device))
         self.reset()
         return value
 
@@ -96,11 +102,9 @@ class Window:
         self._terms = self._unit = None
 
     def _of_all(self, terms: Terms, ranks: Ranks) -> Terms:
-        """The terms of all ranks; a denominator that is a number is that of all of them already."""
-        if isinstance(self.criterion.denominator, str):
-            numerator, denominator = ranks.total(terms.numerator, terms.denominator)
-            return replace(terms, numerator=numerator, denominator=denominator)
-        return replace(terms, numerator=ranks.total(terms.numerator)[0])
+        """The terms of all ranks."""
+        numerator, denominator = ranks.total(terms.numerator, terms.denominator)
+        return replace(terms, numerator=numerator, denominator=denominator)
 
     def _near(self, denominator: Tensor) -> Tensor:
         """A power of two near a first denominator: no rounding, and no overflow of half gradients."""
@@ -108,5 +112,19 @@ class Window:
         ranks = self.criterion._ranks
         if ranks is not None:
             (whole,) = ranks.total(whole)
-        whole = whole.abs().clamp(1e-30, 1e30)
+        whole = torch.where(whole == 0, 1.0, whole.abs().clamp(1e-30, 1e30))
         return torch.exp2(torch.floor(torch.log2(whole)))
+
+
+def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
+    """The gradient of each of them, once, however often it is named."""
+    named = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for p in named:
+        if not isinstance(p, Tensor):
+            raise TypeError(f"parameters: expected tensors, got {type(p).__name__}")
+    found = [p.grad for p in {id(p): p for p in named}.values() if p.grad is not None]
+    if not found:
+        raise ValueError(
+            f"parameters: expected at least one with a gradient, got {len(named)} without any"
+        )
+    return found

@@ -130,3 +130,18 @@ def test_nan_labels_that_nobody_counted(tmp_path):
     loss = l2torch.hf_loss(l2torch.Criterion(nan_targets="ignore"))
     with pytest.raises(ValueError, match=r"^labels: expected NaN labels to be -100 .*collator"):
         trained(tmp_path, loss, np.where(PRESENT, Y, np.nan))
+
+
+@transformers
+def test_outputs():
+    """`hf_loss` takes a tuple's first, an attribute, a name or a position, and no other name"""
+    pred, labels = torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, -100.0])
+    for output, outputs in (
+        ("logits", (pred, None)),
+        ("logits", {"logits": pred}),
+        (1, (None, pred)),
+        ("head", {"head": pred}),
+    ):
+        assert l2torch.hf_loss(l2torch.Criterion(), output)(outputs, labels) == 1
+    with pytest.raises(ValueError, match=r"^output: expected a position in a tuple"):
+        l2torch.hf_loss(l2torch.Criterion(), "head")((pred,), labels)

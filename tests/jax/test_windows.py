@@ -87,6 +87,22 @@ def record(record_property, engine, found, value, gradient, grads, criterion):
     record_property("splits", told)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_parameters(dtype):
+    """Sums over a window are beyond halves: gradients add up in float32."""
+    terms = l2jax.window(lambda p, b: l2jax.Criterion().terms(p * b, jnp.zeros(3)))
+    value, grad = jax.jit(terms)(jnp.asarray(1, dtype), jnp.ones((1000, 3), dtype))
+    assert (value, grad, grad.dtype) == (1, 2, dtype)
+    large = l2jax.window(lambda p, b: l2jax.Criterion().terms(p * b, jnp.zeros(60_000)))
+    assert large(jnp.asarray(1, dtype), jnp.ones((20, 60_000), dtype))[1] == 2
+    steps = l2jax.multi_steps(optax.sgd(1.0), 2)
+    params = jnp.asarray(1, dtype)
+    state, found = steps.init(params), Terms(jnp.float32(2e7), jnp.float32(2e7))
+    for _ in range(2):
+        updates, state = steps.update(jnp.asarray(30_000, dtype), state, params, terms=found)
+    np.testing.assert_allclose(updates, -60_000 / 4e7, rtol=2**-8)
+
+
 def test_nothing_in_a_window():
     batches = {**BATCHES, "mask": np.zeros_like(MASK)}
     for empty, wanted in (("nan", np.nan), ("zero", 0.0)):

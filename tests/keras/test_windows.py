@@ -97,6 +97,17 @@ def test_a_window_without_weights_or_anything_that_counts(data, linear):
     windows = iter(l2keras.Windows([(data.x[:4], data.y[:4])], l2keras.MeanSquaredError(), 2))
     _, _, weight = next(windows)
     np.testing.assert_allclose(weight, np.full(4, 2 / 16, "f4"))
+    half = (data.x[:4], data.y[:4], np.full(4, 6e4, "f2"))
+    _, _, weight = next(iter(l2keras.Windows(300 * [half], l2keras.Criterion(), 300)))
+    np.testing.assert_allclose(weight, np.full(4, 1 / 8, "f4"), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"^batches: expected at least one"):
+        next(iter(l2keras.Windows([], l2keras.Criterion(), 2)))
+    # A drop-in's fix-up of shapes is kept, and a criterion's strictness.
+    y = data.y[:, 0]
+    loss = l2keras.Windows([(data.x, y)], l2keras.MeanSquaredError(), 2).loss
+    assert keras.ops.convert_to_numpy(loss(y, 2 * y[:, None])) == pytest.approx((y**2).sum(), 1e-5)
+    with pytest.raises(ValueError, match="expected equal shapes"):
+        l2keras.Windows([(data.x, y)], l2keras.Criterion(), 2).loss(y, 2 * y[:, None])
     zero = np.zeros(4, "f4")
     nothing = l2keras.Windows([(data.x[:4], data.y[:4], zero)], l2keras.Criterion(), 2)
     assert (next(iter(nothing))[2] == 0).all()
@@ -108,6 +119,7 @@ def test_what_windows_refuse(data):
         (l2keras.Criterion(reduction="root_mean"), ValueError),
         (l2keras.MeanSquaredError("sum"), ValueError),
         (l2keras.Criterion(axis=0), ValueError),
+        (l2keras.Criterion(denominator=8.0), ValueError),
     ):
         with pytest.raises(error, match=r"^criterion: expected"):
             l2keras.Windows([], wrong, 2)

@@ -270,6 +270,13 @@ def statistics():
     texts = [None] * WORLD
     dist.all_gather_object(texts, found.to_json())
     assert len(set(texts)) == 1
+    # A mask on one rank alone: sketches of integers and of floats.
+    own = {"weight": WEIGHT[part] + 1} if RANK == 0 else {}
+    mixed = l2torch.all_reduced(ErrorStatistics.of(p[part], Y[part], **own))
+    weight = torch.where(torch.arange(N) < share(0, WORLD, 1)[0].stop, WEIGHT + 1, 1.0)
+    torch.testing.assert_close(
+        mixed.quantile(0.4), ErrorStatistics.of(p, Y, weight=weight).quantile(0.4), rtol=0, atol=0
+    )
     criterion = l2torch.Criterion(Huber(0.7))
     terms = l2torch.all_reduced(criterion.terms(p[part], Y[part], **mine))
     torch.testing.assert_close(terms.value(), criterion(p, Y, **given), rtol=CLOSE, atol=0)
@@ -336,3 +343,6 @@ if RANK == 0:
     print("\n".join(rows.told()), flush=True)
 dist.barrier()
 dist.destroy_process_group()
+# Past what threads of PyTorch do at the end of Python, which may abort.
+sys.stdout.flush()
+os._exit(0)

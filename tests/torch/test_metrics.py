@@ -95,6 +95,42 @@ def test_forward_and_collections_and_copies():
         torch.testing.assert_close(found["r2"], whole.r2, rtol=1e-5, atol=0)
 
 
+def test_a_collection_does_not_take_two_criteria_for_one():
+    """Though the sums of a first batch are equal: residuals of 0 and 1."""
+    metrics = torchmetrics.MetricCollection(
+        {
+            "mse": l2torch.CriterionMetric(l2torch.MSELoss()),
+            "mae": l2torch.CriterionMetric(l2torch.L1Loss()),
+        }
+    )
+    metrics.update(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 3.0, 2.0]))
+    metrics.update(torch.tensor([10.0]), torch.tensor([0.0]))
+    found = metrics.compute()
+    assert (found["mse"], found["mae"]) == (25.5, 3)
+
+
+def test_bins_in_float32_are_compensated():
+    metric = l2torch.ErrorMetric("quantile", q=0.5, dtype=torch.float32)
+    metric.update(torch.tensor([1.0]), torch.zeros(1), weight=torch.tensor([2.0**25]))
+    for _ in range(8):
+        metric.update(torch.tensor([1.0]), torch.zeros(1))
+    assert metric.bins.double().sum() == 2**25 + 8
+
+
+def test_statistics_keep_no_graph():
+    x = torch.ones(3, requires_grad=True)
+    found = ErrorStatistics.of(2 * x, torch.zeros(3), weight=x * 1)
+    assert not any(t.requires_grad for pair in (found.bins, found.weight) for t in pair)
+
+
+def test_a_sketch_of_more_than_float32_counts():
+    n = (1 << 24) + 8
+    ones = torch.ones(n)
+    found = ErrorStatistics.of(ones, torch.zeros(n), mask=torch.ones(1, dtype=torch.bool))
+    assert found.bins.value.sum() == n
+    assert found.bins.value.dtype is torch.int64
+
+
 def test_right_where_the_peer_is_not():
     """torchmetrics 1.9: R² of targets around 1e4 has no digit, negated small targets score 1."""
     target = (1e4 + torch.randn(100_000, generator=torch.Generator().manual_seed(0))).float()

@@ -152,8 +152,29 @@ def test_denominators_ahead():
     assert l2torch.MSELoss().denominator_of(Y.to("meta")).device.type == "meta"
 
 
+def test_parameters_that_are_named_twice_are_scaled_once():
+    net, twin, window = model(), model(), l2torch.Window(l2torch.MSELoss())
+    for i in range(5):
+        window.add(net(X[i : i + 1]), Y[i : i + 1]).backward()
+    window.finish([*net.parameters(), *net.parameters()])
+    l2torch.MSELoss()(twin(X[:5]), Y[:5]).backward()
+    torch.testing.assert_close(gradients(net), gradients(twin), rtol=1e-13, atol=1e-15)
+
+
+def test_an_empty_micro_batch_may_come_first():
+    """No gradient grows beyond what halves hold."""
+    window, x = l2torch.Window(l2torch.MSELoss()), torch.ones(3, requires_grad=True)
+    window.add(x[:0], torch.zeros(0)).backward()
+    window.add(x, torch.zeros(3)).backward()
+    assert x.grad.abs().max() < 100
+    assert window.finish([x]) == 1
+    torch.testing.assert_close(x.grad, torch.full((3,), 2 / 3))
+
+
 def test_what_a_window_cannot_do():
     x, y = torch.ones(3), torch.zeros(3)
+    with pytest.raises(ValueError, match=r"^criterion: expected a denominator that comes of"):
+        l2torch.Window(l2torch.Criterion(denominator=8.0))
     for options in ({"reduction": "none"}, {"reduction": "sum"}, {"axis": 0}):
         with pytest.raises(ValueError, match=r"^criterion: expected a mean or root_mean over all"):
             l2torch.Window(l2torch.Criterion(**options))
@@ -165,6 +186,11 @@ def test_what_a_window_cannot_do():
     window = l2torch.Window(l2torch.MSELoss())
     with pytest.raises(RuntimeError, match=r"^Window: expected at least one add"):
         window.finish([x])
+    window.add(x.clone().requires_grad_(), y).backward()
+    with pytest.raises(TypeError, match=r"^parameters: expected tensors, got dict"):
+        window.finish(torch.optim.SGD([x.clone().requires_grad_()], 1.0).param_groups)
+    with pytest.raises(ValueError, match=r"^parameters: expected at least one with a gradient"):
+        window.finish(iter([]))
     with pytest.raises(ValueError, match=r"^denominator: expected None in a window"):
         window.add(x, y, denominator=3)
     with pytest.raises(ValueError, match=r"^weight: expected one without gradient"):
