@@ -112,6 +112,10 @@ class Backend(Protocol):
         """x on the host, of its own dtype; it waits for the device."""
         ...
 
+    def host(self, x: Array) -> np.ndarray[Any, Any] | None:
+        """x as NumPy's array in the same memory; None where it lies elsewhere, or while tracing."""
+        ...
+
     def binned(self, size: Array, weight: Array | None, n: int) -> Array:
         """Σ weight, along the last axis, of the sizes in each of n bins; without weights their number.
 
@@ -180,6 +184,9 @@ class PlainPathOnly:
     def detached(self, x: Array) -> Array:
         return x
 
+    def host(self, x: Array) -> np.ndarray[Any, Any] | None:
+        return None
+
     def moved(self, x: Array, where: Any) -> Array:
         import array_api_compat  # not above: most of the time that importing l2core would take
 
@@ -209,7 +216,11 @@ class PlainPathOnly:
         return None
 
     def fused_sum(self, criterion: Any, call: Call, /) -> Array | None:
-        return self.fused(criterion._summed, call._replace(denominator=None))
+        summed = criterion._summed
+        value = None
+        if call.weight is None and call.mask is None:
+            value = self.quick(summed, call.pred, call.target)
+        return self.fused(summed, call._replace(denominator=None)) if value is None else value
 
     def fused_value_and_grad(
         self, criterion: Any, call: Call, out: Array | None, /

@@ -25,8 +25,7 @@ TOGETHER = 256
 
 
 class Look(NamedTuple):
-    """What one look at some data finds, in the dtype of the loss, output by output: numbers and
-    means in two parts each."""
+    """What one look at some data finds, output by output: numbers and means in two parts each."""
 
     count: Array
     uncounted: Array

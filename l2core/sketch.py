@@ -8,6 +8,7 @@ all, the same for everybody, so that sketches are merged by adding. That is DDSk
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,11 @@ def of(
     if name in REAL_FLOATS:
         return Sum(bins, xp.full_like(bins, 0.0))
     return Sum(bins, bins[..., :1] * 0) if wide == "float64" else floating(bins, backend)
+
+
+def empty() -> np.ndarray[Any, Any]:
+    """The bins of nothing, of NumPy."""
+    return np.zeros(BINS, np.int64)
 
 
 def floating(bins: Array, backend: Backend) -> Sum:

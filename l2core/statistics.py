@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from l2core import sketch, state_json
+from l2core import fastpath, sketch, state_json
 from l2core.arrays import Array, Namespace, kind_of
 from l2core.backend import Backend, backend_of
 from l2core.call import Call
@@ -23,6 +23,11 @@ from l2core.criterion import Criterion
 from l2core.dtypes import COMPLEX_FLOATS, dtype_name
 from l2core.look import BLOCK, TOGETHER, Look, batched, blocks, looked_at
 from l2core.prepared import cast_to
+
+try:
+    from l2core.fused_look import Looker
+except ModuleNotFoundError:
+    Looker = None  # type: ignore[assignment,misc]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,9 @@ class ErrorStatistics:
                 )
             if dtype_name(x.dtype) in COMPLEX_FLOATS:
                 raise TypeError(f"{name}: expected a real dtype, got {dtype_name(x.dtype)}")
+        if axis is None and (hosted := _hosted(call, backend)) is not None:
+            found = cls.of(*hosted[:2], weight=hosted.weight, mask=hosted.mask, quantiles=quantiles)
+            return found.stacked(lambda x: backend.constant(np.asarray(x), pred))
         if isinstance(pred, np.ndarray) and axis is None and pred.size > BLOCK:
             states = (
                 cls._of_blocks(meaning, backend, some, quantiles)
@@ -94,15 +102,22 @@ class ErrorStatistics:
         cls, meaning: Criterion, backend: Backend, calls: Sequence[Call], quantiles: bool
     ) -> ErrorStatistics:
         """Those of several calls, merged as a tree: one array at a time, not one number."""
-        looks: list[Look] = []
-        bins = None
+        rows: list[Any] = []
+        bins = sketch.empty() if quantiles else None
+        more: Sum | None = None
+        look_at = Looker(2 * BLOCK) if fastpath.enabled and Looker is not None else None
         for call in calls:
-            look, more, _ = looked_at(meaning, backend, call, quantiles)
-            looks.append(look)
-            bins = more if bins is None else sketch.merged(bins, more, backend)
-        each = (np.concatenate([x[i] for x in looks]) for i in range(len(Look._fields)))
-        whole = cls._made(Look(*each), None, (len(looks),), backend).merged()
-        return replace(whole, bins=bins)
+            numbers = None if look_at is None else look_at(call, bins)
+            if numbers is None:
+                look, part, _ = looked_at(meaning, backend, call, quantiles)
+                numbers = tuple(float(x[0]) for x in look)
+                more = part if more is None else sketch.merged(more, part, backend)
+            rows.append(numbers)
+        whole = cls._made(Look(*np.array(rows, np.float64).T), None, (len(rows),), backend).merged()
+        if bins is None:
+            return whole
+        held = Sum(bins, bins[:1] * 0)
+        return replace(whole, bins=held if more is None else sketch.merged(held, more, backend))
 
     @classmethod
     def _made(
@@ -353,6 +368,17 @@ class ErrorStatistics:
             else:
                 made[field.name] = None if x is None else f(x, ())
         return ErrorStatistics(**made)
+
+
+def _hosted(call: Call, backend: Backend) -> Call | None:
+    """The call with NumPy's arrays in the same memory, if that is what a large call has."""
+    if isinstance(call.pred, np.ndarray):
+        return None
+    given = call[:4]
+    views: list[Any] = [backend.host(x) if hasattr(x, "dtype") else x for x in given]
+    if any(v is None and x is not None for v, x in zip(views, given, strict=True)):
+        return None
+    return Call(views[0], views[1], views[2], views[3]) if views[0].size > BLOCK else None
 
 
 _NAMES = tuple(field.name for field in fields(ErrorStatistics))

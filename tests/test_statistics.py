@@ -1,8 +1,14 @@
 """Statistics merge: however data is split, ordered, weighted and masked, they are those of the whole."""
 
+import importlib.util
 import json
+import os
+import shutil
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -11,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from l2core import ErrorStatistics
+from l2core import ErrorStatistics, fastpath
+from l2core.look import BLOCK
 from subjects import harnesses
 
 pytestmark = pytest.mark.once
@@ -453,3 +460,74 @@ def test_large_arrays_by_blocks():
             np.testing.assert_allclose(ours, theirs, rtol=1e-12)
         assert found.count.total == (w != 0).sum()
         assert found.bins.value.sum() == w.sum()
+
+
+@pytest.mark.filterwarnings(QUIET)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_fast_look_is_the_plain_one(dtype):
+    """Far from 0, constant, with what is not finite, strided, of another byte order: within the bound
+    of sums by rows, and the sketch exactly."""
+    rng = np.random.default_rng(3)
+    n = 3 * BLOCK + 17
+    noise = rng.normal(size=(2, n))
+    cases = {
+        "near": (noise[0], noise[1]),
+        "far": (1e5 + noise[0], 1e5 + noise[1]),
+        "one value": (np.full(n, 0.1) + noise[0], np.full(n, 0.1)),
+        "two values": (noise[0], np.where(np.arange(n) % 2, 1.0, 1.0 + 2**-22)),
+        "outlier first": (noise[0], np.where(np.arange(n) == 0, 1e6, noise[1])),
+        "inf": (np.where(np.arange(n) == 5, np.inf, noise[0]), noise[1]),
+        "nan": (np.where(np.arange(n) == n - 1, np.nan, noise[0]), noise[1]),
+    }
+    for name, pair in cases.items():
+        p, t = (x.astype(dtype) for x in pair)
+        with fastpath.plain_only():
+            plain = ErrorStatistics.of(p, t)
+        wide = np.zeros((n, 2), dtype)
+        wide[:, 0] = p
+        for pred, target in ((p, t), (wide[:, 0], t), (p.astype(p.dtype.newbyteorder(">")), t)):
+            fast = ErrorStatistics.of(pred, target)
+            assert np.array_equal(fast.bins.value, plain.bins.value), name
+            for figure in (*NAMES, "least", "greatest"):
+                a, b = getattr(fast, figure), getattr(plain, figure)
+                # Rows of 1024 in lanes of at least 8, and numpy's pairwise sums: 128 + 32 units.
+                close = 2 * 160 * UNIT[dtype] * max(1.0, abs(b))
+                assert a == b or abs(a - b) <= close or np.isnan([a, b]).all(), (name, figure)
+
+
+def test_tensors_on_the_host_are_looked_at_as_numpy_does():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(3)
+    n = 2 * BLOCK
+    pred, target, weight = rng.normal(size=(3, n)).astype("f4")
+    mask = rng.random(n) < 0.5
+    for arguments in ({}, {"weight": abs(weight)}, {"mask": mask}):
+        tensors = {name: torch.tensor(x) for name, x in arguments.items()}
+        found = ErrorStatistics.of(
+            torch.tensor(pred).requires_grad_(), torch.tensor(target), **tensors
+        )
+        assert isinstance(found.mse, torch.Tensor)
+        assert found.to_json() == ErrorStatistics.of(pred, target, **arguments).to_json()
+
+
+def test_the_fast_look_can_be_deleted(tmp_path):
+    found = Path(importlib.util.find_spec("l2core").origin).parent
+    shutil.copytree(found, tmp_path / "l2core", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "l2core" / "fused_look.py").unlink()
+    script = """
+import numpy as np, l2core
+x = np.arange(100_000) % 3.0
+found = l2core.ErrorStatistics.of(x, x - 2)
+print(found.mse, found.quantile(0.5) == 2, l2core.__file__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["4.0", "True", str(tmp_path / "l2core" / "__init__.py")], (
+        done.stderr
+    )

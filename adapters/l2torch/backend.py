@@ -192,6 +192,9 @@ WITHOUT_FLOAT64 = ("mps",)
 """Types of devices that have no float64."""
 
 
+_NUMPY = frozenset({torch.float32, torch.float64, torch.bool})
+
+
 class TorchBackend(PlainPathOnly):
     """The one instance is BACKEND."""
 
@@ -284,6 +287,12 @@ class TorchBackend(PlainPathOnly):
 
     def numpy(self, x: Tensor) -> Any:
         return x.detach().cpu().numpy()
+
+    def host(self, x: Tensor) -> Any:
+        usual = type(x) in (Tensor, torch.nn.Parameter) and not internals.recording()
+        if not usual or torch.compiler.is_compiling() or internals.transforms_active():
+            return None
+        return x.detach().numpy() if x.is_cpu and x.dtype in _NUMPY else None
 
     def binned(self, size: Tensor, weight: Tensor | None, n: int) -> Tensor:
         index = (size.contiguous().view(torch.int32) >> 16).to(torch.int64)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from l2core import ErrorStatistics, Terms
-from l2core.compensated import Sum
+from l2core.compensated import Sum, added
 from l2core.figures import Figure
 from l2core.sketch import BINS
 from l2core.statistics import NOTHING
@@ -42,28 +42,26 @@ class CriterionMetric(Metric):
                 f"criterion: expected a mean or root_mean over all axes, got {criterion!r}"
             )
         self.criterion = criterion
-        # Numerator and denominator, and what rounding took from each. The name tells criteria apart: a
+        # Numerator and denominator, then what rounding took from each. The name tells criteria apart: a
         # MetricCollection takes metrics whose states are equal after a batch for one.
         meaning = json.dumps(criterion.to_config(), sort_keys=True)
         self._state = f"sums_{hashlib.sha256(meaning.encode()).hexdigest()[:12]}"
-        self.add_state(self._state, torch.zeros(4, dtype=dtype), dist_reduce_fx="sum")
+        self.add_state(self._state, torch.zeros(2, 2, dtype=dtype), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor, **others: Any) -> None:
         """Add a batch."""
         terms = self.criterion.terms(preds, target, **others).detach()
-        total = self._total() + terms.to(getattr(self, self._state).dtype)
-        sums = [total.numerator, total.denominator, *total.compensation]
-        setattr(self, self._state, torch.stack(sums))
+        total, lost = getattr(self, self._state)
+        more = torch.stack([terms.numerator, terms.denominator]).to(total.dtype)
+        setattr(self, self._state, torch.stack(added(total, more, lost, XP)))
 
     def compute(self) -> Tensor:
         """The mean of all batches."""
-        value: Tensor = self._total().value()
-        return value
-
-    def _total(self) -> Terms:
-        numerator, denominator, *lost = getattr(self, self._state)
+        total, lost = getattr(self, self._state)
         root = self.criterion.reduction == "root_mean"
-        return Terms(numerator, denominator, root, self.criterion.empty, (lost[0], lost[1]))
+        numerator, denominator = total + lost
+        value: Tensor = Terms(numerator, denominator, root, self.criterion.empty).value()
+        return value
 
 
 class ErrorMetric(Metric):
