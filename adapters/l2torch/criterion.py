@@ -58,6 +58,11 @@ def _node(module: Criterion, input: Any, target: Any, parameters: Any, **others:
     tracer: Any = (input if isinstance(input, Proxy) else target).tracer
     name = tracer.path_of_module(module)
     if not name:
+        if module.process_group is not None:
+            raise RuntimeError(
+                "process_group: expected a loss that is a submodule of what torch.fx traces, or None, "
+                f"got {module.process_group!r}"
+            )
         arguments = (module.to_config(), input, target, parameters)
         return tracer.create_proxy("call_function", configured, arguments, others)
     renamed = {module._renamed.get(name, name): x for name, x in parameters.items()}

@@ -88,6 +88,11 @@ class Ranks:
         group = self.found()
         if group is None:
             return sums
+        if internals.tracing():
+            raise RuntimeError(
+                "process_group: expected None under torch.jit.trace, which would keep the sums of these "
+                f"ranks, got {self.group!r}"
+            )
         total: Tensor = _AllReduced.apply(torch.stack(sums), group, self.share())  # type: ignore[no-untyped-call]
         # A sum of what has no gradient has none, though it went in one tensor with another.
         return [

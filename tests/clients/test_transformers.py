@@ -1,5 +1,10 @@
 """The Trainer of Transformers: a mean over all that is present in a window of micro-batches."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -121,6 +126,34 @@ micro-batches, the short last window too, step as the one big batch by hand"""
         None,
         (START - found, START - k),
         (START - alone, START - k),
+    )
+
+
+@transformers
+def test_hf_loss_on_two_ranks(tmp_path, splits):
+    """`hf_loss` under torchrun: two ranks, micro-batches of one row with NaN labels, step as one"""
+    labels, k = np.where(PRESENT, Y, np.nan)[:8], START
+    for window in (slice(0, 4), slice(4, 8)):
+        x, y = X[window][PRESENT[window]], Y[window][PRESENT[window]]
+        k = k - RATE * 2 * (x @ k - y) @ x / len(y)
+    np.savez(tmp_path / "data.npz", x=X[:8], labels=labels, start=START)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr"]
+    command += [
+        "127.0.0.1",
+        "--nproc-per-node=2",
+        str(Path(__file__).with_name("trainer_ranks.py")),
+    ]
+    command += [str(tmp_path / name) for name in ("data.npz", "out", "found.npy")]
+    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "ACCELERATE_USE_CPU": "1"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = np.load(tmp_path / "found.npy")
+    np.testing.assert_allclose(found, k, rtol=1e-13, atol=1e-13)
+    pair = (START - found, START - k)
+    splits(
+        "Transformers Trainer", "2 ranks × 2 micro-batches (gradient column: 2 steps)", None, pair
     )
 
 

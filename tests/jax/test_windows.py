@@ -9,7 +9,6 @@ from flax import nnx
 
 import l2jax
 from l2core import ErrorStatistics, Huber, Terms
-from l2core.figures import FIGURES
 
 rng = np.random.default_rng(7)
 K, B = 4, 5  # micro-batches and rows of each, of which masks leave few
@@ -196,7 +195,7 @@ def test_axis_name_outside_of_a_map():
         l2jax.all_reduced(x, "i")
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", ["r2", "bias", "quantile"])
 def test_metrics_of_flax(figure):
     metric = l2jax.ErrorMetric(figure, num_outputs=2, q=0.9 if figure == "quantile" else None)
     loss = l2jax.CriterionMetric(l2jax.Criterion("huber"))

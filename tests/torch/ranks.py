@@ -229,6 +229,8 @@ def refused():
         for name, to in change.items():
             setattr(c, name, to)
         refuses(lambda c=c: c(x, torch.zeros(4, 2)), error)
+    pair = torch.ones(2), torch.ones(2)
+    refuses(lambda: torch.jit.trace(criterion, pair), "under torch.jit.trace")
     # A second derivative of a mean needs no other rank; that of its root does.
     (g,) = torch.autograd.grad(criterion(x, torch.zeros(4, 2)), x, create_graph=True)
     (h,) = torch.autograd.grad(g.sum(), x)

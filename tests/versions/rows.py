@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 CORE = tuple(
     f"tests/test_{name}.py"
     for name in (
-        *("bits", "dtypes", "fused_numpy", "losses", "new_loss", "parameters", "properties"),
-        *("reference", "semantics", "terms"),
+        *("bits", "decomposition", "denominators", "dtypes", "fused_numpy", "losses", "new_loss"),
+        *("parameters", "properties", "reference", "semantics", "statistics", "terms"),
     )
 )
 """On every framework that is installed, NumPy at least."""
