@@ -29,7 +29,7 @@ class Looker:
         usual = (
             type(p) is type(t) is np.ndarray
             and p.dtype == t.dtype
-            and p.dtype in (np.float32, np.float64)
+            and p.dtype.name in ("float32", "float64")
             and p.dtype.isnative
             and p.flags.c_contiguous
             and t.flags.c_contiguous
