@@ -42,37 +42,16 @@ uneven masked micro-batches step as the one big batch by hand"""
         mask = labels != -100
         return loss(outputs["logits"], labels, mask=mask, denominator=num_items_in_batch)
 
-    arguments = TrainingArguments(
-        output_dir=str(tmp_path),
-        label_names=["labels"],
-        report_to="none",
-        use_cpu=True,
-        disable_tqdm=True,
-        save_strategy="no",
-        train_sampling_strategy="sequential",
-        per_device_train_batch_size=2,
-        gradient_accumulation_steps=2,
-        num_train_epochs=2,
-        optim="sgd",
-        learning_rate=RATE,
-        lr_scheduler_type="constant",
-        max_grad_norm=0,
-    )
-    rows = [
-        {"x": torch.tensor(x), "labels": torch.tensor(y)} for x, y in zip(X, LABELS, strict=True)
-    ]
-    model = Linear()
-    Trainer(model, arguments, train_dataset=rows, compute_loss_func=compute).train()
-
+    found = trained(tmp_path, compute, LABELS, num_train_epochs=2)
     k = START
     for window in [slice(0, 4), slice(4, 8), slice(8, 10)] * 2:  # the last has one micro-batch
         x, y = X[window][PRESENT[window]], Y[window][PRESENT[window]]
         k = k - RATE * np.clip(x @ k - y, -loss.delta, loss.delta) @ x / len(y)
     # float64: six steps of some thirty roundings of 1.1e-16 each, on numbers near 1.
-    np.testing.assert_allclose(model.kernel.detach().numpy(), k, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(found, k, rtol=1e-13, atol=1e-13)
 
 
-def trained(tmp_path, compute, labels, **more):
+def trained(tmp_path, compute, labels, num_train_epochs=1, **more):
     arguments = TrainingArguments(
         output_dir=str(tmp_path),
         label_names=["labels"],
@@ -83,7 +62,7 @@ def trained(tmp_path, compute, labels, **more):
         train_sampling_strategy="sequential",
         per_device_train_batch_size=2,
         gradient_accumulation_steps=2,
-        num_train_epochs=1,
+        num_train_epochs=num_train_epochs,
         optim="sgd",
         learning_rate=RATE,
         lr_scheduler_type="constant",
