@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from l2core.arrays import Array
 from l2core.backend import backend_of
 from l2core.call import Call
 from l2core.checks import axes_of
 from l2core.criterion import Criterion
+from l2core.terms import Terms
 
 
 def value_over(criterion: Criterion, call: Call, add_up: Callable[..., Sequence[Array]]) -> Array:
@@ -30,7 +30,9 @@ def value_over(criterion: Criterion, call: Call, add_up: Callable[..., Sequence[
         return add_up(criterion._value_of(call))[0]
     terms = criterion._terms_of(call)
     if call.denominator is not None or not isinstance(criterion.denominator, str):
-        return replace(terms, numerator=add_up(terms.numerator)[0]).value()
-    like = backend_of(terms.numerator, "numerator").xp.full_like(terms.numerator, 0.0)
-    numerator, denominator = add_up(terms.numerator, terms.denominator + like)
-    return replace(terms, numerator=numerator, denominator=denominator).value()
+        (numerator,), denominator = add_up(terms.numerator), terms.denominator
+    else:
+        like = backend_of(terms.numerator, "numerator").xp.full_like(terms.numerator, 0.0)
+        numerator, denominator = add_up(terms.numerator, terms.denominator + like)
+    # Written out: Dynamo of PyTorch 2.6 does not know dataclasses.replace.
+    return Terms(numerator, denominator, terms.root, terms.empty).value()

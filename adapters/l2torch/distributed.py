@@ -120,7 +120,8 @@ class _AllReduced(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (upstream,) = grads
-        if upstream.requires_grad:
+        # A compiler, which knows no second backward, may not ask (Dynamo of PyTorch 2.6).
+        if not torch.compiler.is_compiling() and upstream.requires_grad:
             # It depends on the sums of all ranks, whose derivatives this rank does not have.
             raise RuntimeError(
                 "create_graph: expected a loss over a process group whose gradient depends on no sum "

