@@ -13,6 +13,7 @@ from splits import row
 
 # Three steps at rate 0.1, each of a matrix product of 20 rows and sums of 40 float32 terms near 4.
 CLOSE = 3 * 0.1 * 4 * 64 * 2.0**-24
+NAMES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "torch"}
 SIZES = [5, 2, 1, 7, 3, 3, 4, 1]  # of the batches: two windows of four
 
 
@@ -67,7 +68,7 @@ def test_accumulated_gradients(data, linear, loss, core, keras_backend, record_p
         start = [np.ones((3, 2)), np.zeros(2)]
         steps = [[b - a for a, b in zip(start, end, strict=True)] for end in (found, wanted, naive)]
         told = row(
-            f"Keras on {keras_backend}: gradient_accumulation_steps",
+            f"Keras on {NAMES[keras_backend]}: gradient_accumulation_steps",
             "4 uneven weighted batches (gradient column: six steps)",
             None,
             steps[:2],
