@@ -187,7 +187,7 @@ class Criterion(Attributes, nn.Module):
     def denominator_of(
         self, target: Tensor, *, weight: Tensor | float | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """What the mean divides by, as :meth:`l2core.Criterion.denominator_of` says."""
+        """What the mean divides by, as :meth:`l2core.Criterion.denominator_of` says; of this process."""
         denominator: Tensor = self.criterion.denominator_of(target, weight=weight, mask=mask)
         return denominator
 

@@ -242,6 +242,28 @@ def refused():
     refuses(lambda: torch.autograd.grad(root, x, create_graph=True), "create_graph: ")
 
 
+def silent_backward():
+    """Only forward sends: one all-reduce, whatever comes with the call."""
+    part, sent = share(RANK, WORLD, 1)[0], []
+    public = dist.all_reduce
+
+    def counted(*args, **named):
+        sent.append(args)
+        return public(*args, **named)
+
+    dist.all_reduce = counted
+    try:
+        for reduction in ("mean", "root_mean", "sum"):
+            sent.clear()
+            criterion = l2torch.Criterion(Huber(0.7), reduction, process_group="world")
+            loss = criterion(model()(X[part]), Y[part], **arguments("both", part))
+            assert len(sent) == 1
+            loss.backward()
+            assert len(sent) == 1
+    finally:
+        dist.all_reduce = public
+
+
 def compiled():
     part = share(RANK, WORLD, 1)[0]
     value, gradient = whole(l2torch.Criterion(Huber(0.7), "root_mean"), "both")
