@@ -153,7 +153,7 @@ def _moments(
     divisor = xp.where(total == 0, 1.0, total)
     near = _sum(x, weight, xp) / divisor
     low, high = limits
-    # Between the limits, so that what does not vary has no variance; of nothing 0.
+    # Between the limits, whatever rounding or an overflow made of the sum; of nothing 0.
     near = xp.where(near < low, low, xp.where(near > high, high, near))
     near = xp.where(total == 0, 0.0, near)
     # Around 0 where the mean is not finite: an infinite square then, or NaN, not inf - inf.

@@ -294,6 +294,16 @@ def test_infinite_errors_are_reported_by_inf(harness, order):
 
 
 @pytest.mark.filterwarnings(QUIET)
+def test_sums_that_overflow_have_means():
+    """Of finite numbers, of either sign."""
+    for sign in (1, -1):
+        large = np.full(8, sign * 3e38, "f4")
+        found = ErrorStatistics.of(large, 0 * large)
+        assert found.bias == large[0]
+        np.testing.assert_allclose(found.mse, 9e76, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings(QUIET)
 def test_quantiles_of_weights_that_do_not_add_up_exactly():
     """The scale of equal weights does not matter; small bins are not lost beside large ones."""
     sizes = np.arange(1.0, 11)
@@ -325,9 +335,11 @@ def test_many_outputs_are_refused_before_memory_ends():
 
 
 def test_where_the_target_does_not_vary():
-    x = np.full(1000, 0.1)
-    assert np.isnan(ErrorStatistics.of(x, x).r2)
-    assert ErrorStatistics.of(x + 1, x).r2 == -np.inf
+    """Means of equal numbers may be rounded to either side of them."""
+    for value in np.linspace(0.1, 7.7, 40):
+        x = np.full(999, value)
+        assert np.isnan(ErrorStatistics.of(x, x).r2)
+        assert ErrorStatistics.of(x + 1, x).r2 == -np.inf
 
 
 def test_as_scikit_learn_in_float64():
