@@ -39,7 +39,6 @@ def by_hand(criterion, parts, k, rounds):
     ("loss", "core"),
     [
         (l2keras.Criterion(l2core.Huber(0.5)), l2core.Criterion(l2core.Huber(0.5))),
-        (l2keras.Criterion(denominator="count"), l2core.Criterion(denominator="count")),
         (l2keras.MeanSquaredError("mean_with_sample_weight"), l2core.Criterion()),
         (l2keras.MeanAbsoluteError(), l2core.Criterion("absolute_error", denominator="size")),
     ],
