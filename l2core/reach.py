@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from l2core.arrays import Array
 from l2core.backend import backend_of
@@ -12,11 +13,17 @@ from l2core.criterion import Criterion
 from l2core.terms import Terms
 
 
-def value_over(criterion: Criterion, call: Call, add_up: Callable[..., Sequence[Array]]) -> Array:
+def value_over(
+    criterion: Criterion,
+    call: Call,
+    add_up: Callable[..., Sequence[Array]],
+    told: bool | None = None,
+) -> Array:
     """The value of all parts together, of which this call is one.
 
-    ``add_up`` gives the sums over all parts of arrays of equal shape and dtype. A denominator that
-    was given, in the call or as a number, is that of all parts.
+    ``add_up`` gives the sums over all parts of arrays of equal shape and dtype. ``told``: whether the
+    denominator is that of all parts, not one to add up; None: if it was given, in the call or as a
+    number.
     """
     if criterion.reduction == "none":
         raise ValueError('reduction: expected one that reduces, over several parts, got "none"')
@@ -29,10 +36,28 @@ def value_over(criterion: Criterion, call: Call, add_up: Callable[..., Sequence[
     if criterion.reduction == "sum":
         return add_up(criterion._value_of(call))[0]
     terms = criterion._terms_of(call)
-    if call.denominator is not None or not isinstance(criterion.denominator, str):
+    if told is None:
+        told = call.denominator is not None or not isinstance(criterion.denominator, str)
+    if told:
         (numerator,), denominator = add_up(terms.numerator), terms.denominator
     else:
         like = backend_of(terms.numerator, "numerator").xp.full_like(terms.numerator, 0.0)
         numerator, denominator = add_up(terms.numerator, terms.denominator + like)
     # Written out: Dynamo of PyTorch 2.6 does not know dataclasses.replace.
     return Terms(numerator, denominator, terms.root, terms.empty).value()
+
+
+def check_whole_mean(criterion: Any, *, counted: bool = False) -> None:
+    """ValueError unless the criterion, or a module or loss of one, is a mean over all axes.
+
+    ``counted``: and its denominator comes of the data, where a number would count for each part.
+    """
+    if criterion.reduction in (None, "none", "sum") or criterion.axis is not None:
+        raise ValueError(
+            f"criterion: expected a mean or root_mean over all axes, got {criterion!r}"
+        )
+    if counted and not isinstance(criterion.denominator, str):
+        raise ValueError(
+            "criterion: expected a denominator that comes of the data, since one that is known ahead "
+            f"is for the criterion itself, got {criterion!r}"
+        )

@@ -11,6 +11,7 @@ from jax import Array
 from l2core import ErrorStatistics, Terms
 from l2core.compensated import Sum
 from l2core.figures import Figure
+from l2core.reach import check_whole_mean
 from l2core.sketch import BINS
 from l2core.statistics import NOTHING
 from l2jax.criterion import Criterion
@@ -20,16 +21,14 @@ class CriterionMetric(nnx.Metric):
     """The mean of an ``l2jax.Criterion`` over all batches, as if they were one.
 
     ``update(pred=, target=, weight=, mask=, ...)`` as in a call of the criterion, whose mean is over
-    all axes; a denominator that is a number is that of each batch. Sums are kept in twice the digits of float32 (or of float64 where JAX has it).
+    all axes; a denominator that is a number is that of each batch. Sums are kept in twice the digits
+    of float32 (or of float64 where JAX has it).
     """
 
     def __init__(self, criterion: Criterion) -> None:
         if not isinstance(criterion, Criterion):
             raise TypeError(f"criterion: expected an l2jax.Criterion, got {criterion!r}")
-        if criterion.reduction not in ("mean", "root_mean") or criterion.axis is not None:
-            raise ValueError(
-                f"criterion: expected a mean or root_mean over all axes, got {criterion!r}"
-            )
+        check_whole_mean(criterion)
         self.criterion = criterion
         self.sums = nnx.metrics.MetricState(jnp.zeros(4))
 

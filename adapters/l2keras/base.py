@@ -20,6 +20,7 @@ from l2core.call import Call
 from l2core.checks import axes_of, check_parameters
 from l2core.dtypes import KNOWN, dtype_name
 from l2core.numpy_backend import NUMPY
+from l2core.reach import value_over
 from l2keras.distribution import Group, Replicas, replicas
 from l2keras.internals import compiling, get_keras_mask
 
@@ -138,7 +139,12 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
     ) -> Terms:
         """Numerator and denominator of the mean, which add up over batches and replicas."""
         given = Call.of(y_pred, y_true, weight=sample_weight, **others)
-        return self._terms(self._tensors(given), given.denominator, replicas())
+        terms = self.criterion.terms(*(call := self._tensors(given))[:2], **call.others)
+        number = self.criterion.denominator
+        if replicas() > 1 and (given.denominator is not None or not isinstance(number, str)):
+            # The caller's denominator is that of all replicas together.
+            terms = replace(terms, denominator=terms.denominator / replicas())
+        return terms
 
     def denominator_of(
         self,
@@ -237,25 +243,11 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
             )
         if not whole or (self.reduction == "sum" and isinstance(parts, Replicas)):
             return self.criterion._value_of(call)
-        if self.criterion.reduction == "sum":
-            return parts.add_up(self.criterion._value_of(call))[0]
-        terms = self._terms(call, denominator, parts.number)
-        sums = parts.add_up(
-            terms.numerator, terms.denominator + BACKEND.xp.full_like(terms.numerator, 0.0)
-        )
-        if self.reduction == "sum":  # of Keras: a sum of means, which the parts add up
-            sums = (sums[0], terms.denominator)
-        value = replace(terms, numerator=sums[0], denominator=sums[1]).value()
+        told = denominator is not None or not isinstance(self.criterion.denominator, str)
+        # Of Keras's own losses "sum" is a sum of means, which parts add up too.
+        told = told or self.reduction == "sum"
+        value = value_over(self.criterion, call, parts.add_up, told)
         return value if parts.divisor == 1 else value / parts.divisor
-
-    def _terms(self, call: Call, denominator: Any, parts: int) -> Terms:
-        terms = self.criterion.terms(*call[:2], **call.others)
-        if parts > 1 and (
-            denominator is not None or not isinstance(self.criterion.denominator, str)
-        ):
-            # The caller's denominator is that of all parts together.
-            terms = replace(terms, denominator=terms.denominator / parts)
-        return terms
 
     def told(self) -> dict[str, Any]:
         """The arguments that make it, as far as they are not as by default."""

@@ -30,7 +30,7 @@ class Replicas:
     """Those of ``tf.distribute``, within ``strategy.run``."""
 
     def __init__(self, number: int) -> None:
-        self.number = self.divisor = number
+        self.divisor = number
 
     def add_up(self, *sums: Array) -> Sequence[Array]:
         """The sums of all replicas, on each of them; differentiable."""
@@ -55,11 +55,6 @@ class Group:
         from l2torch.distributed import Ranks
 
         self.ranks = Ranks(group)
-
-    @property
-    def number(self) -> int:
-        """How many ranks there are now."""
-        return int(self.ranks.share())
 
     def add_up(self, *sums: Array) -> Sequence[Array]:
         """The sums of all ranks, with the gradient to each rank's own."""

@@ -183,13 +183,13 @@ class ErrorMetric(keras.metrics.Metric):  # type: ignore[misc]
         )
         rows, at = self._rows + 0, slot()
         own = ErrorStatistics.from_rows(self._known(rows)[at])
-        cast = [keras.ops.cast(x, self.dtype) for x in (found.to_rows(),)]
-        more = (own + ErrorStatistics.from_rows(cast[0])).to_rows()
+        new = ErrorStatistics.from_rows(keras.ops.cast(found.to_rows(), self.dtype))
+        more = (own + new).to_rows()
         here = keras.ops.reshape(keras.ops.arange(slots()) == at, (-1, *[1] * len(more.shape)))
         self._rows.assign(keras.ops.where(here, more[None], rows))
         if self._bins is not None and found.bins is not None:
-            new = Sum(*(keras.ops.cast(x, self.dtype) for x in found.bins))
-            total = Sum(*keras.ops.unstack(self._bins + 0)).plus(new, BACKEND.xp)
+            bins = Sum(*(keras.ops.cast(x, self.dtype) for x in found.bins))
+            total = Sum(*keras.ops.unstack(self._bins + 0)).plus(bins, BACKEND.xp)
             self._bins.assign(keras.ops.stack(list(total)))
 
     def result(self) -> Array:

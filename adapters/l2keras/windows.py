@@ -11,6 +11,7 @@ import numpy as np
 
 from l2core.arrays import Array
 from l2core.call import Call
+from l2core.reach import check_whole_mean
 from l2keras.base import PACKAGE, KerasLoss, same_rank
 from l2keras.criterion import Criterion
 
@@ -61,17 +62,15 @@ class Windows:
         if not isinstance(criterion, KerasLoss):
             raise TypeError(f"criterion: expected a loss of l2keras, got {criterion!r}")
         core = criterion.criterion
-        if criterion.reduction in (None, "none", "sum", "root_mean") or core.axis is not None:
-            raise ValueError(f"criterion: expected a mean over all axes, got {criterion!r}")
+        check_whole_mean(criterion, counted=True)
+        if criterion.reduction == "root_mean":
+            raise ValueError(
+                "criterion: expected a mean, since weights do not make a root of batches that of all, "
+                f"got {criterion!r}"
+            )
         if criterion.process_group is not None:
             raise ValueError(
                 f"criterion: expected no process_group in windows of this process, got {criterion!r}"
-            )
-        known = isinstance(core.denominator, float)
-        if known:
-            raise ValueError(
-                "criterion: expected a denominator that comes of the data, since one that is known "
-                f"needs no windows, got {criterion!r}"
             )
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
             raise ValueError(f"steps: expected a whole number >= 1, got {steps!r}")

@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from l2core import ErrorStatistics, Terms
 from l2core.compensated import Sum, added
 from l2core.figures import Figure
+from l2core.reach import check_whole_mean
 from l2core.sketch import BINS
 from l2core.statistics import NOTHING
 from l2torch.criterion import Criterion
@@ -37,10 +38,7 @@ class CriterionMetric(Metric):
         super().__init__(**kwargs)
         if not isinstance(criterion, Criterion):
             raise TypeError(f"criterion: expected an l2torch.Criterion, got {criterion!r}")
-        if criterion.reduction not in ("mean", "root_mean") or criterion.axis is not None:
-            raise ValueError(
-                f"criterion: expected a mean or root_mean over all axes, got {criterion!r}"
-            )
+        check_whole_mean(criterion)
         self.criterion = criterion
         # Numerator and denominator, then what rounding took from each. The name tells criteria apart: a
         # MetricCollection takes metrics whose states are equal after a batch for one.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from l2core import Terms
+from l2core.reach import check_whole_mean
 from l2torch.criterion import Criterion
 from l2torch.distributed import Ranks
 
@@ -35,16 +36,7 @@ class Window:
     def __init__(self, criterion: Criterion, *, divided_by: float = 1) -> None:
         if not isinstance(criterion, Criterion):
             raise TypeError(f"criterion: expected an l2torch.Criterion, got {criterion!r}")
-        if criterion.reduction not in ("mean", "root_mean") or criterion.axis is not None:
-            raise ValueError(
-                f"criterion: expected a mean or root_mean over all axes, got {criterion!r}"
-            )
-        known = isinstance(criterion.denominator, float)
-        if known:
-            raise ValueError(
-                "criterion: expected a denominator that comes of the data, since one that is known "
-                f"needs no window, got {criterion!r}"
-            )
+        check_whole_mean(criterion, counted=True)
         number = isinstance(divided_by, Real) and not isinstance(divided_by, bool)
         if not number or not divided_by > 0:
             raise ValueError(f"divided_by: expected a number > 0, got {divided_by!r}")

@@ -242,6 +242,28 @@ def refused():
     refuses(lambda: torch.autograd.grad(root, x, create_graph=True), "create_graph: ")
 
 
+def learned_weights():
+    """Weights and predictions that depend on each other, with a hook: as in one process."""
+
+    def graded(criterion, part, ranks):
+        net = model()
+        module = DistributedDataParallel(net) if ranks else net
+        pred = module(X[part])
+        pred.register_hook(lambda g: 2 * g)
+        weight = torch.sigmoid(pred[:, 0])
+        value = criterion(torch.tanh(pred), Y[part], weight=weight, mask=MASK[part])
+        value.backward()
+        return value.detach().numpy(), gradients(net)
+
+    for reduction in ("mean", "root_mean"):
+        value, gradient = graded(l2torch.Criterion(Huber(0.7), reduction), slice(None), False)
+        over = l2torch.Criterion(Huber(0.7), reduction, process_group="world")
+        v, g = graded(over, share(RANK, WORLD, 1)[0], True)
+        np.testing.assert_allclose(v, value, rtol=CLOSE)
+        for a, b in zip(g, gradient, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=CLOSE * abs(b).max())
+
+
 def silent_backward():
     """Only forward sends: one all-reduce, whatever comes with the call."""
     part, sent = share(RANK, WORLD, 1)[0], []

@@ -39,6 +39,7 @@ def test_the_mean_over_ranks_micro_batches_and_engines(tmp_path, record_property
         "compiled",
         "other_denominators",
         "refused",
+        "learned_weights",
         "silent_backward",
         "statistics",
         "metrics",
