@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from l2core.figures import Figure
 from l2core.reach import check_whole_mean
 from l2core.sketch import BINS
 from l2core.statistics import NOTHING
-from l2jax.criterion import Criterion
+from l2jax.criterion import Criterion, as_array
 
 
 class CriterionMetric(nnx.Metric):
@@ -39,8 +40,7 @@ class CriterionMetric(nnx.Metric):
     def update(self, **arrays: Any) -> None:
         """Add a batch; what is meant for other metrics of a MultiMetric is left to them."""
         named = ("weight", "mask", "denominator", *self.criterion.loss.parameters)
-        others = {name: arrays[name] for name in named if name in arrays}
-        total = self._total() + self.criterion.terms(arrays["pred"], arrays["target"], **others)
+        total = self._total() + self.criterion.terms(**_own(arrays, named))
         sums = jnp.stack([total.numerator, total.denominator, *total.compensation])
         self.sums[...] = sums.astype(self.sums[...].dtype)
 
@@ -89,10 +89,7 @@ class ErrorMetric(nnx.Metric):
     def update(self, **arrays: Any) -> None:
         """Add a batch; what is meant for other metrics of a MultiMetric is left to them."""
         found = self.statistics + ErrorStatistics.of(
-            arrays["pred"],
-            arrays["target"],
-            weight=arrays.get("weight"),
-            mask=arrays.get("mask"),
+            **_own(arrays, ("weight", "mask")),
             axis=None if self.num_outputs is None else 0,
             quantiles=self.figure.sketched,
         )
@@ -108,3 +105,19 @@ class ErrorMetric(nnx.Metric):
     def _nothing(self) -> Array:
         shape = () if self.num_outputs is None else (self.num_outputs,)
         return jnp.stack([jnp.full(shape, x) for x in NOTHING])
+
+
+def _own(arrays: dict[str, Any], optional: tuple[str, ...]) -> dict[str, Any]:
+    """The arrays of a metric among those of several; TypeError for one that is missing, or misspelt."""
+    known = ("pred", "target", *optional)
+    for name in ("pred", "target"):
+        if name not in arrays:
+            raise TypeError(f"{name}: expected an array by this name, got {', '.join(arrays)}")
+    for name in arrays.keys() - set(known):
+        if near := get_close_matches(name, known, 1):
+            raise TypeError(f"{name}: expected {near[0]}, or a name unlike it, got {name}=")
+    return {
+        name: as_array(arrays[name], name, optional=name in optional, number=name != "mask")
+        for name in known
+        if name in arrays
+    }

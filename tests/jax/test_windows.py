@@ -219,6 +219,20 @@ def test_metrics_of_flax(figure):
     assert np.isnan(both.compute()["loss"])
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: l2jax.CriterionMetric(l2jax.Criterion()), lambda: l2jax.ErrorMetric("r2")]
+)
+def test_misspelt_arrays_are_not_ignored(make):
+    """Though arrays of other metrics are."""
+    for wrong in ({"weights": WEIGHT[0]}, {"masks": MASK[0]}, {"preds": Y[0]}):
+        with pytest.raises(TypeError, match=rf"^{next(iter(wrong))}: expected "):
+            make().update(pred=Y[0], target=Y[0], **wrong)
+    make().update(pred=Y[0], target=2 * Y[0], weight=WEIGHT[0])  # NumPy's arrays, outside of jit
+    make().update(pred=Y[0], target=Y[0], loss=1.0, logits=Y[0], labels=Y[0], values=1.0, step=2)
+    with pytest.raises(TypeError, match=r"^target: expected an array by this name, got pred"):
+        make().update(pred=Y[0])
+
+
 def test_what_metrics_refuse():
     with pytest.raises(ValueError, match=r"^figure: expected one of"):
         l2jax.ErrorMetric("mape")
