@@ -9,7 +9,7 @@ CORE = tuple(
     f"tests/test_{name}.py"
     for name in (
         *("bits", "decomposition", "denominators", "dtypes", "fused_numpy", "losses", "new_loss"),
-        *("parameters", "properties", "reference", "semantics", "statistics", "terms"),
+        *("parameters", "properties", "reference", "semantics", "sketch", "statistics", "terms"),
     )
 )
 """On every framework that is installed, NumPy at least."""
