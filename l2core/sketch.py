@@ -20,7 +20,9 @@ from l2core.prepared import cast_to
 
 BINS = 1 << 15
 OUTPUTS = 4096
+"""Sketches that one call makes at most: 1 GB."""
 ROUNDINGS = 32
+"""Units in the last place by which a sum of weights may miss the rank that it stands for."""
 _EDGES = (np.arange(BINS + 1, dtype=np.uint32) << 16).view(np.float32)
 _INFINITE = int(np.float32(np.inf).view(np.uint32)) >> 16
 MIDDLES = np.zeros(BINS, np.float32)
