@@ -127,9 +127,17 @@ class Backend(Protocol):
 
     # The criterion is an l2core.Criterion, which stands on a floor above.
 
-    def quick(self, criterion: Any, pred: Any, target: Any, /) -> Array | None:
-        """The value of a call without options, of which nothing has been checked yet: if these are
-        seen to be right in a glance, and small. None: then the checks and the other paths serve."""
+    def quick(
+        self, criterion: Any, pred: Any, target: Any, weight: Any = None, mask: Any = None, /
+    ) -> Array | None:
+        """The value of a call of which nothing has been checked yet: if its arguments are seen to be
+        right in a glance. None: then the checks and the other paths serve."""
+        ...
+
+    def quick_value_and_grad(
+        self, criterion: Any, pred: Any, target: Any, weight: Any = None, mask: Any = None, /
+    ) -> tuple[Array, Array] | None:
+        """The same with the gradient to pred."""
         ...
 
     def fused(self, criterion: Any, call: Call, /) -> Array | None:
@@ -209,7 +217,14 @@ class PlainPathOnly:
         high = x // (1 << 32)
         return high, x - high * (1 << 32)
 
-    def quick(self, criterion: Any, pred: Any, target: Any, /) -> Array | None:
+    def quick(
+        self, criterion: Any, pred: Any, target: Any, weight: Any = None, mask: Any = None, /
+    ) -> Array | None:
+        return None
+
+    def quick_value_and_grad(
+        self, criterion: Any, pred: Any, target: Any, weight: Any = None, mask: Any = None, /
+    ) -> tuple[Array, Array] | None:
         return None
 
     def fused(self, criterion: Any, call: Call, /) -> Array | None:
@@ -217,9 +232,7 @@ class PlainPathOnly:
 
     def fused_sum(self, criterion: Any, call: Call, /) -> Array | None:
         summed = criterion._summed
-        value = None
-        if call.weight is None and call.mask is None:
-            value = self.quick(summed, call.pred, call.target)
+        value = self.quick(summed, call.pred, call.target, call.weight, call.mask)
         return self.fused(summed, call._replace(denominator=None)) if value is None else value
 
     def fused_value_and_grad(

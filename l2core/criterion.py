@@ -30,6 +30,11 @@ REDUCTIONS = ("none", "sum", "mean", "root_mean")
 DENOMINATORS = ("weight", "count", "size", "batch")
 NAN_TARGETS = ("propagate", "ignore")
 CONFIG_VERSION = 1
+_FACTORS = {"weight", "mask"}
+_SIMPLE = {
+    *((reduction, "weight") for reduction in ("none", "sum")),
+    *(("mean", denominator) for denominator in ("weight", "count", "size")),
+}
 
 
 def told_by(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,10 +107,9 @@ class Criterion(Meaning):
         the framework has float64). Absent elements have no part in it, whatever stands there, and a
         gradient of exactly 0. TypeError and ValueError name the argument.
         """
-        plain = weight is None and mask is None and denominator is None and not parameters
-        if plain and fastpath.enabled:
+        if denominator is None and not parameters and fastpath.enabled:
             known = self._backend or by_type.get(type(pred))
-            value = None if known is None else known.quick(self, pred, target)
+            value = None if known is None else known.quick(self, pred, target, weight, mask)
             if value is not None:
                 return value
         return self._value_of(Call(pred, target, weight, mask, denominator, parameters))
@@ -136,6 +140,13 @@ class Criterion(Meaning):
         value is an array ("none", axis), it is the gradient of the sum of its elements. For complex
         pred it is d/dRe + i d/dIm, the direction of steepest ascent, as in PyTorch.
         """
+        if out is None and fastpath.enabled and others.keys() <= _FACTORS:
+            known = self._backend or by_type.get(type(pred))
+            if known is not None:
+                factors = others.get("weight"), others.get("mask")
+                pair = known.quick_value_and_grad(self, pred, target, *factors)
+                if pair is not None:
+                    return pair
         return self._gradient_of(Call.of(pred, target, **others), out)
 
     def __getattr__(self, name: str) -> Any:
@@ -262,15 +273,15 @@ class Criterion(Meaning):
         return self.loss.symmetric and self.nan_targets == "propagate"
 
     @cached_property
-    def _unweighted(self) -> str | None:
-        """ "mean" or "sum" if that is what it takes over all elements that have no weights."""
-        usual = self.axis is None and self.nan_targets == "propagate"
-        usual = usual and self.denominator in ("weight", "count", "size")
-        return self.reduction if usual and self.reduction in ("mean", "sum") else None
+    def _simple(self) -> tuple[str, str] | None:
+        """The reduction and the denominator, if the arguments of a call say all the rest."""
+        names: tuple[Any, Any] = self.reduction, self.denominator
+        usual = self.axis is None and self.nan_targets == "propagate" and not self.loss.needs
+        return names if usual and names in _SIMPLE else None
 
-    def _single_sum(self, backend: Backend, call: Call) -> Prepared | None:
+    def _single_sum(self, backend: Backend, call: Call, cast: bool = True) -> Prepared | None:
         """The call for a fused path to sum up, if it can: :func:`l2core.prepared.single_sum`."""
-        return single_sum(self, backend, call)
+        return single_sum(self, backend, call, cast)
 
     def _reduced(self, total: Array, inputs: Prepared) -> Array:
         """The value, of the sum of ω·rho."""

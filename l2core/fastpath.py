@@ -13,13 +13,23 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from l2core.arrays import Array
-from l2core.losses import HalfSquaredError, SquaredError
+from l2core.losses import (
+    AbsoluteError,
+    Expectile,
+    HalfSquaredError,
+    Huber,
+    Quantile,
+    SmoothL1,
+    SquaredError,
+)
 
 enabled = True
 """Whether a criterion asks for fast paths; see :func:`plain_only`."""
 
 SQUARES = {SquaredError: 2.0, HalfSquaredError: 1.0}
 """k in rho = ½·k·r², psi = k·r."""
+ARITHMETIC = {*SQUARES, AbsoluteError, Expectile, Huber, Quantile, SmoothL1}
+"""Losses of arithmetic alone, which all frameworks round alike, whose rho and psi are 0 at 0."""
 
 
 def install(backend: type, module: str) -> None:
@@ -31,7 +41,7 @@ def install(backend: type, module: str) -> None:
             text = f"{module}: expected fast paths, got {type(error).__name__}: {error}"
             warnings.warn(f"{text}; the plain path serves", RuntimeWarning, stacklevel=2)
         return
-    for name in ("quick", "fused", "fused_value_and_grad"):
+    for name in ("quick", "quick_value_and_grad", "fused", "fused_value_and_grad"):
         if hasattr(found, name):
             setattr(backend, name, getattr(found, name))
 

@@ -57,8 +57,11 @@ def prepared(meaning: Meaning, backend: Backend, call: Call) -> Prepared:
     return Prepared(backend, pred, target, weight, present, parameters, axes, denominator, real)
 
 
-def single_sum(meaning: Meaning, backend: Backend, call: Call) -> Prepared | None:
-    """The same with pred and target as they are, for a fused path to sum up.
+def single_sum(
+    meaning: Meaning, backend: Backend, call: Call, cast: bool = True
+) -> Prepared | None:
+    """The same with pred and target as they are, for a fused path to sum up; without ``cast`` the
+    weight is too.
 
     None unless the value comes of one sum over real arrays, with at most one array of weights, or
     one mask, along the leading axes. Weights of 0 are still present, unless present elements are
@@ -84,7 +87,7 @@ def single_sum(meaning: Meaning, backend: Backend, call: Call) -> Prepared | Non
         factor = _aligned(factor, pred, backend)
     present = factor if weight is None else None
     if weight is not None:
-        weight = cast_to(factor, real, backend)
+        weight = cast_to(factor, real, backend) if cast else factor
         present = weight != 0 if meaning.denominator == "count" else None
     given = _given(denominator, real, backend)
     return Prepared(backend, pred, target, weight, present, {}, None, given, real)

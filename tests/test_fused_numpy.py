@@ -8,7 +8,7 @@ import ml_dtypes  # noqa: F401 (makes NumPy know bfloat16)
 import numpy as np
 import pytest
 
-from l2core import Criterion, HalfSquaredError, Huber, SquaredError, fused
+from l2core import Criterion, HalfSquaredError, Huber, fused, onepass
 from l2core.fastpath import plain_only
 from paths import (
     ARGUMENTS,
@@ -18,20 +18,22 @@ from paths import (
     no_plain_path,
     one_large_among_small,
 )
+from subjects import ONE_OF_EACH
 
+LOSSES = [HalfSquaredError(), *(loss for loss in ONE_OF_EACH if not loss.needs)]
 ROUNDINGS = 5
 """Of an element and of the result: residual (twice, by the square), square, weight, rounding."""
 
 
 def relative_bound(dtype):
     """Rows of at most ROW elements in any order; their sums in float64 add nothing in float32."""
-    return 2 * (fused.ROW + ROUNDINGS) * np.finfo(dtype).eps / 2  # twice: two paths
+    return 2 * (onepass.SHORT + ROUNDINGS) * np.finfo(dtype).eps / 2  # twice: two paths
 
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("kind", ARGUMENTS)
 @pytest.mark.parametrize("fields", MEANS, ids=str)
-@pytest.mark.parametrize("loss", [SquaredError(), HalfSquaredError()], ids=repr)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_both_paths_agree(loss, fields, kind):
     criterion = Criterion(loss, **fields)
     for shape in SHAPES:
@@ -57,7 +59,16 @@ def test_both_paths_agree(loss, fields, kind):
 
 @pytest.mark.parametrize(
     "n",
-    [1, 31, fused.ROW, fused.ROW + 1, 2 * fused.ROW + 1, fused.SMALL, fused.SMALL + 1, 1_000_000],
+    [
+        1,
+        31,
+        onepass.SHORT,
+        onepass.SHORT + 1,
+        2 * onepass.SHORT + 1,
+        fused.SMALL,
+        fused.SMALL + 1,
+        1_000_000,
+    ],
 )
 def test_the_value_is_right_at_any_size(n):
     pred, target, total = one_large_among_small(n)
@@ -95,7 +106,7 @@ def test_dtypes_are_converted_in_cache(first, second, weights):
     pred, target, _ = inputs("nothing", (40, 31), "float64")
     pred, target = ((abs(x) * 60).astype(name) for x, name in ((pred, first), (target, second)))
     arguments = {} if weights is None else {"weight": (np.arange(40) % 4).astype(weights)}
-    for loss in (SquaredError(), HalfSquaredError()):
+    for loss in LOSSES:
         criterion = Criterion(loss)
         with no_plain_path():
             value, grad = criterion.value_and_grad(pred, target, **arguments)
@@ -144,7 +155,7 @@ def test_weights_whose_sum_is_negative():
 
 ONES = np.ones((4, 6), np.float32)
 UNUSUAL = {
-    "another loss": (Criterion(Huber()), ONES, ONES, {}),
+    "a loss that needs a variance": (Criterion("gaussian_nll"), ONES, ONES, {"variance": ONES}),
     "none": (Criterion(reduction="none"), ONES, ONES, {}),
     "axis": (Criterion(axis=0), ONES, ONES, {}),
     "NaN targets": (Criterion(nan_targets="ignore"), ONES, ONES, {}),
@@ -185,7 +196,7 @@ def test_the_plain_path_says_what_is_not_finite(value):
     assert pair[1].tobytes() == grad.tobytes() == over.tobytes()
 
 
-@pytest.mark.parametrize("n", [20, 2 * fused.ROW])
+@pytest.mark.parametrize("n", [20, 2 * onepass.SHORT])
 def test_an_overflow_warns_as_numpy_does(n):
     for value in (3e38, (3e38 / n) ** 0.5 * 1.5):
         pred, target = np.full(n, value, np.float32), np.zeros(n, np.float32)

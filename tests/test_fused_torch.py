@@ -11,9 +11,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import l2torch
-from l2core import HalfSquaredError, Huber, SquaredError
+from l2core import HalfSquaredError, Huber, SquaredError, memory, onepass
 from l2core.fastpath import plain_only
-from l2torch import fused as one_pass
+from l2torch import fused, native, summed
 from paths import (
     ARGUMENTS,
     MEANS,
@@ -25,14 +25,12 @@ from subjects import ONE_OF_EACH
 from torch_passes import assert_same_bits, results, tensors
 
 LOSSES = [HalfSquaredError(), *(loss for loss in ONE_OF_EACH if not loss.needs)]
-HEIGHT = 512 // 8 + 8
-"""PyTorch adds up a norm's 512 elements in 8 lanes, and whole tensors of up to 2^18 no longer: by a
-tree of 4 levels of 16, in 8 lanes."""
 
 
 def relative_bound(dtype):
-    """A sum of this height, and 5 roundings of an element and of the result, on both paths."""
-    return 2 * (HEIGHT + 5) * torch.finfo(dtype).eps / 2
+    """Rows of at most so many elements in any order (PyTorch adds whole tensors up in trees, which are
+    lower), and 5 roundings of an element and of the result, on both paths."""
+    return 2 * (onepass.SHORT + 5) * torch.finfo(dtype).eps / 2
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -108,7 +106,7 @@ def test_dtypes_are_converted_in_cache(loss, first, second, weights):
     assert all(torch.equal(x, y) for x, y in zip(found, grads, strict=True) if x is not None)
 
 
-@pytest.mark.parametrize("n", [1, 33, 10_000, one_pass.LARGE_SQUARES - 1, one_pass.LARGE_SQUARES])
+@pytest.mark.parametrize("n", [1, 33, 10_000, native.LARGE - 1, native.LARGE])
 def test_the_mean_of_squares_at_any_size(n):
     pred, target, total = one_large_among_small(n)
     pred, target = torch.from_numpy(pred).requires_grad_(), torch.from_numpy(target)
@@ -180,8 +178,9 @@ class TestAutograd:
 
     def test_backward_hands_over_the_gradient_that_the_forward_made(self, monkeypatch):
         made = []
-        buffer = one_pass._buffer
-        monkeypatch.setattr(one_pass, "_buffer", lambda x: made.append(buffer(x)) or made[-1])
+        buffer = summed.buffer
+        for room in (summed, fused):
+            monkeypatch.setattr(room, "buffer", lambda x: made.append(buffer(x)) or made[-1])
         pred, target, _ = tensors("nothing", (40, 31), "float32")
         pred.requires_grad_()
         value = l2torch.MSELoss()(pred, target)
@@ -213,12 +212,12 @@ class TestAutograd:
     def test_large_memory_goes_back_to_the_system(self, monkeypatch):
         pred, target, _ = tensors("nothing", (40, 31), "float32")
         size = pred.numel() * pred.element_size()
-        for limit, kept in ((size, [size]), (size - 1, [])):
-            one_pass._kept.clear()
-            monkeypatch.setattr(one_pass, "KEPT", limit)
+        for limit, kept in ((size, size), (size - 1, 0)):
+            memory.free_memory()
+            monkeypatch.setattr(memory, "_limit", limit)
             results(l2torch.MSELoss(), pred, target, {})
             gc.collect()
-            assert list(one_pass._kept) == kept
+            assert memory.kept_memory() == kept
 
     def test_a_second_backward(self, leaf):
         pred, _, value, _ = leaf
@@ -353,5 +352,5 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
 
 def test_fork():
     # In a process of its own: JAX, which other tests import, warns of every fork.
-    script = FORKING.replace("SIZE", str(one_pass.LARGE))
+    script = FORKING.replace("SIZE", str(4 * native.LARGE))
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -6,15 +6,17 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 import l2torch
-from l2core import Criterion, HalfSquaredError, Huber, SquaredError
+from l2core import Criterion, HalfSquaredError, Huber, LogCosh, SquaredError
 from l2core.call import Call
 from l2core.fastpath import plain_only
 from l2torch import fused as one_pass
+from l2torch import native
 from l2torch.backend import BACKEND
 from paths import no_plain_path
 from torch_passes import assert_same_bits, results, tensors
 
 ONES = torch.ones(4, 6)
+LEARNED = torch.ones(4, 6).index_fill_(0, torch.tensor([2]), 0.0).requires_grad_()
 
 
 class Own(Tensor):
@@ -22,7 +24,8 @@ class Own(Tensor):
 
 
 UNUSUAL = {
-    "none": (Criterion(reduction="none"), ONES, ONES, {}),
+    "none": (Criterion(LogCosh(), reduction="none"), ONES, ONES, {}),
+    "none, weighted": (Criterion(reduction="none"), ONES, ONES, {"weight": ONES}),
     "axis": (Criterion(axis=0), ONES, ONES, {}),
     "NaN targets": (Criterion(nan_targets="ignore"), ONES, ONES, {}),
     "bool": (Criterion(), ONES, ONES.bool(), {}),
@@ -33,7 +36,7 @@ UNUSUAL = {
     "both": (Criterion(), ONES, ONES, {"weight": ONES, "mask": ONES > 0}),
     "a number": (Criterion(denominator="count"), ONES, ONES, {"weight": 2.0}),
     "weight per output": (Criterion(), ONES, ONES, {"weight": ONES[:1]}),
-    "weight with a gradient": (Criterion(), ONES, ONES, {"weight": ONES.clone().requires_grad_()}),
+    "weight with a gradient": (Criterion(), ONES, ONES, {"weight": LEARNED}),
     "weight not contiguous": (Criterion(), ONES, ONES, {"weight": torch.ones(6, 4).T}),
     "mask not contiguous": (Criterion(), ONES, ONES, {"mask": torch.ones(6, 4).T > 0}),
     "pred not contiguous": (Criterion(), torch.ones(6, 4).T, ONES, {}),
@@ -44,10 +47,9 @@ UNUSUAL = {
 
 def asked(criterion, pred, target, weight=None, mask=None):
     """What the fused paths answer."""
-    if weight is None and mask is None:
-        value = one_pass.quick(BACKEND, criterion, pred, target)
-        if value is not None:
-            return value
+    value = one_pass.quick(BACKEND, criterion, pred, target, weight, mask)
+    if value is not None:
+        return value
     return one_pass.fused(BACKEND, criterion, Call(pred, target, weight, mask))
 
 
@@ -61,24 +63,36 @@ def test_the_plain_path_serves_the_unusual(name):
 @pytest.mark.parametrize(
     ("criterion", "arguments"),
     [
+        (Criterion(), {}),
         (Criterion(HalfSquaredError()), {}),
         (Criterion(Huber()), {}),
+        (Criterion(LogCosh()), {}),
         (Criterion(reduction="root_mean"), {}),
+        (Criterion(reduction="none"), {}),
         (Criterion(denominator="batch"), {}),
         (Criterion(denominator=3.0), {}),
         (Criterion(Huber()), {"weight": ONES}),
-        (Criterion(), {"weight": ONES * 0}),
-        (Criterion(), {"weight": ONES.new_tensor([1, 0, 2, 3])}),
-        (Criterion(), {"weight": ONES * torch.nan}),
+        (Criterion(), {"weight": LEARNED.detach()}),
+        (Criterion(), {"weight": torch.arange(4.0)}),
         (Criterion(), {"weight": -ONES}),
         (Criterion(), {"mask": ONES > 0}),
-        (Criterion(axis=0), {}),
-        (Criterion(nan_targets="ignore"), {}),
     ],
 )
-def test_the_plain_path_serves_small_tensors_but_for_the_mean_of_squares(criterion, arguments):
-    assert asked(criterion, ONES, ONES, **arguments) is None
-    assert asked(Criterion(SquaredError()), ONES, ONES) is not None
+def test_small_tensors_take_fast_paths_too(criterion, arguments):
+    assert asked(criterion, ONES, 3 * ONES, **arguments) is not None
+
+
+@pytest.mark.parametrize("factor", [ONES * 0, ONES * torch.nan, ONES < 0], ids=str)
+def test_a_mean_over_nothing_is_left_to_the_plain_path(factor):
+    arguments = {"weight" if factor.is_floating_point() else "mask": factor}
+    assert one_pass.quick(BACKEND, Criterion(), ONES, ONES, *arguments.values()) is None
+    pred = ONES.clone().requires_grad_()
+    assert Criterion()(pred, 3 * ONES, **arguments).isnan()
+    value = Criterion(empty="zero")(pred, 3 * ONES, **arguments)
+    if not factor.isnan().any():
+        (grad,) = torch.autograd.grad(value, pred)
+        assert value == 0
+        assert_same_bits(grad, torch.zeros(4, 6))
 
 
 @pytest.mark.parametrize(
@@ -109,9 +123,9 @@ class Mode(torch.utils._python_dispatch.TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("large", [one_pass.LARGE, 1])
+@pytest.mark.parametrize("large", [native.LARGE, 1])
 def test_the_plain_path_serves_every_transform(large, monkeypatch):
-    monkeypatch.setattr(one_pass, "LARGE", large)
+    monkeypatch.setattr(native, "LARGE", large)
     answers = []
 
     def f(x):

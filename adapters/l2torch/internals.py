@@ -90,10 +90,29 @@ def forward_mode() -> bool:
     return _forward_level is None or forward_ad._current_level >= 0
 
 
-def _public_mse_loss(pred: Any, target: Any, reduction: int) -> Any:
-    name = ("none", "mean", "sum")[reduction]
-    return torch.nn.functional.mse_loss(pred, target, reduction=name)
+def _public(name: str, *parameters: str) -> Callable[..., Any]:
+    """The public function of a loss, called as the one below it: (pred, target, reduction, delta)."""
+    public = getattr(torch.nn.functional, name)
+
+    def called(pred: Any, target: Any, reduction: int, *given: float) -> Any:
+        named = dict(zip(parameters, given, strict=True))
+        return public(pred, target, reduction=("none", "mean", "sum")[reduction], **named)
+
+    return called
 
 
-mse_loss: Callable[[Any, Any, int], Any] = found("_C._nn.mse_loss", _public_mse_loss)
-"""The squared error, 0, 1, 2 being none, mean, sum, without the look at broadcasts of F.mse_loss."""
+# The reduction is 0, 1, 2 for none, mean, sum; without the look at broadcasts of the public ones.
+mse_loss: Callable[..., Any] = found("_C._nn.mse_loss", _public("mse_loss"))
+l1_loss: Callable[..., Any] = found("_C._nn.l1_loss", _public("l1_loss"))
+huber_loss: Callable[..., Any] = found("_C._nn.huber_loss", _public("huber_loss", "delta"))
+smooth_l1_loss: Callable[..., Any] = found(
+    "_C._nn.smooth_l1_loss", _public("smooth_l1_loss", "beta")
+)
+
+
+def saved_pair(node: Any) -> tuple[Any, Any] | None:
+    """What a node of a loss's graph, or of its gradient's, has kept: pred and target."""
+    try:
+        return node._saved_self, node._saved_target
+    except AttributeError:
+        return None

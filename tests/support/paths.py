@@ -53,14 +53,16 @@ def no_plain_path():
 
 @contextmanager
 def every_size_is_large(block=256):
-    """Within it the fast paths that are for large arrays take small ones, by blocks."""
-    sizes = {"l2core.fused": {"SMALL": 0, "BLOCK": block, "ROW": block // 4}}
-    sizes["l2torch.fused"] = {
-        **dict.fromkeys(("LARGE", "LARGE_SELECTED", "LARGE_SQUARES"), 1),
-        "BLOCK": 256,
-        "ROW": 64,
-    }
+    """Within it the fast paths that are for large arrays take small ones, by blocks and threads."""
+    row = block // 8
+    sizes = {"l2core.onepass": {"BLOCK": block, "ROW": row, "EACH": 1}}
+    sizes["l2core.memory"] = {"LEAST": 1}
+    sizes["l2core.fused"] = {"SMALL": 0}
+    sizes["l2torch.fused"] = {"SMALL": 0, "LARGE": 1, "FEW": 0}
+    sizes["l2torch.native"] = {"LARGE": 1}
     with ExitStack() as stack:
         for name in sizes.keys() & sys.modules.keys():
             stack.enter_context(mock.patch.multiple(name, **sizes[name]))
+        if "torch" in sys.modules:
+            stack.enter_context(mock.patch("torch.get_num_threads", return_value=3))
         yield

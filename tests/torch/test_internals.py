@@ -16,7 +16,8 @@ FOLDER = Path(find_spec("l2torch").submodule_search_locations[0])
 NAMES = (
     *("_are_functorch_transforms_active", "_is_tracing", "is_exporting"),
     *("_len_torch_dispatch_stack", "is_legacy_batchedtensor", "_set_fwd_grad_enabled"),
-    *("register_pytree_node", "unwrap_dead_wrappers", "_current_level", "mse_loss"),
+    *("register_pytree_node", "unwrap_dead_wrappers", "_current_level"),
+    *("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss"),
 )
 WITHOUT = """
 import sys, warnings
@@ -30,7 +31,7 @@ spec.loader.exec_module(module)
 import numpy as np, torch
 from torch.func import grad, hessian, jacfwd, jvp, vmap
 import l2core, l2torch
-assert len(module.MISSING) == (1 if lost else 10), module.MISSING
+assert len(module.MISSING) == (1 if lost else 13), module.MISSING
 torch.manual_seed(0)
 torch.set_default_dtype(torch.float64)
 for kind in l2core.LOSSES.values():
@@ -87,11 +88,21 @@ def test_this_pytorch_has_them_all():
 def test_a_missing_name_is_noted():
     assert internals.found("_C._no_such_name", "instead") == "instead"
     assert internals.MISSING.pop() == "_C._no_such_name"
-    pair = torch.rand(3), torch.rand(3)
-    for reduction in range(3):
-        assert torch.equal(
-            internals._public_mse_loss(*pair, reduction), internals.mse_loss(*pair, reduction)
-        )
+
+
+LOSSES = {"mse_loss": (), "l1_loss": (), "huber_loss": ("delta",), "smooth_l1_loss": ("beta",)}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("reduction", range(3))
+def test_the_public_function_stands_in_for_a_loss(name, reduction):
+    pair, values = torch.rand(2, 3), [0.25 for _ in LOSSES[name]]
+    expected = getattr(internals, name)(*pair, reduction, *values)
+    assert torch.equal(internals._public(name, *LOSSES[name])(*pair, reduction, *values), expected)
+
+
+def test_a_node_that_keeps_nothing_says_so():
+    assert internals.saved_pair(object()) is None
 
 
 def test_they_stand_in_one_room():
