@@ -95,11 +95,11 @@ def _given(parameter: Any, fixed: float) -> Any:
 
 
 def _sign(r: Array, xp: Namespace) -> Array:
-    """-1, 0 or 1 by the sign of r, and NaN for NaN (which not every framework's own sign keeps)."""
+    """-1, 0 or 1 by the sign of r, and NaN for NaN; of complex r its direction."""
     if is_complex(r):
         size = xp.abs(r)
         return r / xp.where(size == 0, 1.0, size)
-    return xp.where(r > 0, 1.0, xp.where(r < 0, -1.0, r))
+    return xp.sign(r)
 
 
 def _square(r: Array, xp: Namespace) -> Array:

@@ -79,6 +79,12 @@ class _TensorFlow:
         return tf.where(small, 2.0 * y * _polynomial(y * y, _ATANH), tf.math.log(1.0 + x))
 
     @staticmethod
+    def sign(x: Array, /) -> Array:
+        if tf.executing_eagerly():
+            return tf.sign(x)
+        return _TensorFlow.where(x > 0, 1.0, _TensorFlow.where(x < 0, -1.0, x))
+
+    @staticmethod
     def sinh(x: Array, /) -> Array:
         if tf.executing_eagerly() or x.dtype != tf.float32:
             return tf.sinh(x)

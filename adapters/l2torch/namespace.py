@@ -20,8 +20,13 @@ def log1p(x: Tensor) -> Tensor:
     return torch.log1p(x)
 
 
+def sign(x: Tensor) -> Tensor:
+    """The sign, and NaN for NaN, where torch.sign is 0; without a branch for each element."""
+    return torch.maximum(torch.sign(x), torch.clamp(x, max=-1.0))
+
+
 _NAMES = [name for name in vars(Namespace) if not name.startswith("_")]
-_OWN = {"clip": torch.clamp, "log1p": log1p}  # compat's clip looks at the data
+_OWN = {"clip": torch.clamp, "log1p": log1p, "sign": sign}  # compat's clip looks at the data
 XP = cast(
     Namespace,
     SimpleNamespace(
