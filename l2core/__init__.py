@@ -17,6 +17,7 @@ from l2core.losses import (
     SmoothL1,
     SquaredError,
 )
+from l2core.memory import free_memory, keep_memory, kept_memory
 from l2core.scoring import scorer
 from l2core.statistics import ErrorStatistics
 from l2core.streams import evaluate
@@ -41,6 +42,9 @@ __all__ = [
     "bias_variance",
     "dask_statistics",
     "evaluate",
+    "free_memory",
+    "keep_memory",
+    "kept_memory",
     "scorer",
 ]
 __version__ = "0.2.0.dev0"

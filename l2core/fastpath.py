@@ -8,9 +8,10 @@ it if it is there: deleting the file leaves the plain path, and nothing else cha
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 from l2core.arrays import Array
 from l2core.losses import (
@@ -18,6 +19,7 @@ from l2core.losses import (
     Expectile,
     HalfSquaredError,
     Huber,
+    Loss,
     Quantile,
     SmoothL1,
     SquaredError,
@@ -28,8 +30,17 @@ enabled = True
 
 SQUARES = {SquaredError: 2.0, HalfSquaredError: 1.0}
 """k in rho = ½·k·r², psi = k·r."""
-ARITHMETIC = {*SQUARES, AbsoluteError, Expectile, Huber, Quantile, SmoothL1}
-"""Losses of arithmetic alone, which all frameworks round alike, whose rho and psi are 0 at 0."""
+BY_PSI: dict[type[Loss], Callable[[Any], tuple[float, float]]] = {
+    SquaredError: lambda loss: (0.5, 0.0),
+    HalfSquaredError: lambda loss: (0.5, 0.0),
+    AbsoluteError: lambda loss: (1.0, 0.0),
+    Expectile: lambda loss: (0.5, 0.0),
+    Huber: lambda loss: (1.0, 0.5),
+    Quantile: lambda loss: (1.0, 0.0),
+    SmoothL1: lambda loss: (1.0, 0.5 * loss.beta),
+}
+"""a and b in rho = a·psi·r - b·psi², of losses of arithmetic alone, which all frameworks round alike.
+The second term is at most half of the first; both are 0 at r = 0."""
 
 
 def install(backend: type, module: str) -> None:

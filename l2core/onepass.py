@@ -15,12 +15,12 @@ import contextvars
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from l2core.arrays import Array
-from l2core.fastpath import ARITHMETIC, SQUARES, blocks, part
+from l2core.fastpath import BY_PSI, SQUARES, blocks, part
 from l2core.losses import HalfSquaredError, Loss, SquaredError
 from l2core.numpy_namespace import XP
 from l2core.workers import Blocks, share
@@ -55,11 +55,12 @@ class Rule(NamedTuple):
 
     k: float
     """rho is ½·k·r² and psi k·r; 0 for any other."""
-    rho: Callable[[Array], Array]
     psi: Callable[[Array], Array]
-    flat: bool
-    """Whether both are 0 at a residual of 0, which is where absent elements are put."""
-    held: int
+    by_psi: tuple[float, float] | None
+    """a and b, where rho is a·psi·r - b·psi², which is 0 at r = 0, where absent elements are put."""
+    rho: Callable[[Array], Array] | None = None
+    """Given where that is None."""
+    held: int = 1
     """How many times as much as a square it holds at a time: its blocks are so many times shorter."""
 
 
@@ -70,15 +71,16 @@ def rule(loss: Loss) -> Rule:
 
 @lru_cache(maxsize=256)
 def _made(loss: Loss) -> Rule:
+    def psi(r: Array) -> Array:
+        return loss.psi(r, XP)
 
     def rho(r: Array) -> Array:
         return loss.rho(r, XP)
 
-    def psi(r: Array) -> Array:
-        return loss.psi(r, XP)
-
-    k = SQUARES.get(type(loss), 0.0)
-    return Rule(k, rho, psi, type(loss) in ARITHMETIC, 1 if k else 4)
+    by_psi = BY_PSI.get(type(loss))
+    if by_psi is None:
+        return Rule(0.0, psi, None, rho, 4)
+    return Rule(SQUARES.get(type(loss), 0.0), psi, by_psi(loss))
 
 
 _SQUARES: dict[Any, Rule] = {
@@ -104,16 +106,17 @@ def added(
     if mask is not None and not mask.all():
         present = mask
         _select(r, present)
-    total = _total(rule, r, weight, present, scratch, short)
+    total, psi = _total(rule, r, weight, present, scratch, short)
     if weight is not None and not _finite(total):
         # Perhaps an absent one's. Else a product with 0 has left it out, as it should.
         present = weight != 0
         if not present.all():
             _select(r, present)
-            total = _total(rule, r, weight, present, scratch, short)
+            total, psi = _total(rule, r, weight, present, scratch, short)
     if scale is None:
         return total
-    psi = r if rule.k else rule.psi(r)
+    if psi is None:
+        psi = rule.psi(r)
     if rule.k == 2:
         scale = scale + scale  # exact, as every product with 2 is
     by = scale if weight is None else np.multiply(weight, scale, out=_like(scratch, weight))
@@ -121,25 +124,32 @@ def added(
     if weight is not None:
         if not weight.min() > 0:  # -0 is to be 0
             _select(r, weight != 0)
-    elif present is not None and not (rule.flat and 0 <= scale < math.inf):
+    elif present is not None and (rule.rho is not None or not 0 <= scale < math.inf):
         _select(r, present)
     return total
 
 
 def _total(
     rule: Rule, r: Array, weight: Array | None, present: Array | None, scratch: Any, short: int
-) -> Any:
-    if rule.k:
-        x = r if weight is None else np.multiply(weight, r, out=_like(scratch, r))
+) -> tuple[Any, Array | None]:
+    """Σ ω·rho, and psi if it was made; k·r is not."""
+    if rule.by_psi is not None:
+        psi = r if rule.k else rule.psi(r)
+        x = psi if weight is None else np.multiply(weight, psi, out=_like(scratch, r))
         total = dots(x, r, short)
-        return total if rule.k == 2 else 0.5 * rule.k * total
-    rho = rule.rho(r)
+        a, b = rule.by_psi
+        if rule.k != 2:
+            total = a * total
+        if b:
+            total = total - b * dots(x, psi, short)
+        return total, psi
+    rho = cast(Callable[[Array], Array], rule.rho)(r)
     if weight is not None:
         rho = weight * rho
-    if present is not None and not rule.flat:
+    if present is not None:
         rho = rho.copy() if rho is r else rho
         _select(rho, present)
-    return dots(rho, None, short)
+    return dots(rho, None, short), None
 
 
 def _finite(total: Any) -> bool:

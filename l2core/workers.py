@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # half as long an import as that of all the rest of ours
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 MOST = 16
 """Threads for one array, which saturate a memory; the interpreter hands few more their next block."""
@@ -27,7 +29,8 @@ _pool: ThreadPoolExecutor | None = None
 class Blocks:
     """The numbers from 0 to n - 1, which threads take from in turn."""
 
-    def __init__(self, n: int, widen: bool) -> None:
+    def __init__(self, work: Callable[[Blocks], None], n: int, widen: bool) -> None:
+        self.work: Callable[[Blocks], None] | None = work
         self.n, self.widen = n, widen
         self._taken, self._lock = 0, Lock()
 
@@ -45,9 +48,15 @@ class Blocks:
             start, self._taken = self._taken, min(self._taken + wanted, self.n)
             return range(start, self._taken)
 
+    def run(self) -> None:
+        """Work on them, in this thread too."""
+        work = self.work  # which may be gone the next moment
+        if work is not None:
+            work(self)
+
     def end(self) -> None:
-        """Nothing more is to be taken."""
-        self._taken = self.n
+        """Nothing more is to be taken, and no thread that is about to rest holds the arrays."""
+        self._taken, self.work = self.n, None
 
 
 def share(work: Callable[[Blocks], None], n: int, threads: int, widen: bool = False) -> None:
@@ -56,10 +65,10 @@ def share(work: Callable[[Blocks], None], n: int, threads: int, widen: bool = Fa
     It takes blocks from what it is given until there are no more. ``widen`` says whether it may be
     given several in a row.
     """
-    blocks = Blocks(n, widen)
-    others = _started(work, blocks, min(threads, n, MOST) - 1)
+    blocks = Blocks(work, n, widen)
+    others = _started(blocks, min(threads, n, MOST) - 1)
     try:
-        work(blocks)
+        blocks.run()
     finally:
         blocks.end()
         for other in others:
@@ -67,16 +76,18 @@ def share(work: Callable[[Blocks], None], n: int, threads: int, widen: bool = Fa
                 other.result()
 
 
-def _started(work: Callable[[Blocks], None], blocks: Blocks, wanted: int) -> list[Future[Any]]:
+def _started(blocks: Blocks, wanted: int) -> list[Future[Any]]:
     global _pool
     started: list[Future[Any]] = []
     if wanted < 1:
         return started
     if _pool is None:
+        from concurrent.futures import ThreadPoolExecutor
+
         _pool = ThreadPoolExecutor(MOST - 1, "l2core")
     try:
         for _ in range(wanted):
-            started.append(_pool.submit(work, blocks))
+            started.append(_pool.submit(blocks.run))
     except RuntimeError:  # the interpreter is about to end, or the system has no more threads
         pass
     return started

@@ -27,21 +27,30 @@ from l2torch.internals import (
 )
 
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-_KINDS = {SquaredError, HalfSquaredError, AbsoluteError, Huber, SmoothL1}
-LARGE = 2_500_000
-"""Elements from which blocks are faster on a CPU, where one number is to come of them."""
+LARGE = 1 << 25
+"""Bytes of a tensor from which glibc takes fresh pages for each: their first touch costs more than a
+whole pass, and blocks need none."""
+_SHARES: dict[type[Loss], tuple[int, int]] = {
+    SquaredError: (1, 2),
+    HalfSquaredError: (1, 1),
+    AbsoluteError: (2, 4),
+    Huber: (1, 1),
+    SmoothL1: (1, 1),
+}
+"""By what that is divided for a value alone, and with a gradient: blocks of simple losses, and of
+those for which PyTorch makes several passes, are faster sooner."""
 
 
 def native(criterion: Criterion, reduction: str, pred: Tensor, target: Tensor) -> Tensor | None:
     """The loss of real tensors of one dtype by PyTorch's function; None if it has none like ours."""
     loss: Any = criterion.loss
     kind = type(loss)
-    if kind not in _KINDS:
+    if kind not in _SHARES:
         return None
     number = _REDUCTIONS[reduction]
     try:
         size = pred.numel() if pred.shape == target.shape else 0
-        if not size or (number and size >= LARGE and pred.is_cpu):
+        if not size or (number and pred.is_cpu and _large(kind, size, pred, target)):
             return None
         if kind is SquaredError:
             return cast(Tensor, mse_loss(pred, target, number))
@@ -66,6 +75,16 @@ def native(criterion: Criterion, reduction: str, pred: Tensor, target: Tensor) -
 
 
 _TINY = 2.0**-126
+
+
+def _large(kind: type[Loss], size: int, pred: Tensor, target: Tensor) -> bool:
+    """Whether blocks are faster."""
+    size *= pred.itemsize
+    value, both = _SHARES[kind]
+    if size < LARGE // both:
+        return False
+    recorded = torch.is_grad_enabled() and (pred.requires_grad or target.requires_grad)
+    return recorded or size >= LARGE // value
 
 
 def _absolute(pred: Tensor, target: Tensor, number: int) -> Tensor | None:

@@ -13,7 +13,7 @@ from torch.autograd import Function
 from l2core import Criterion, Loss
 from l2core.backend import Backend
 from l2core.call import Call
-from l2core.fastpath import ARITHMETIC
+from l2core.fastpath import BY_PSI
 from l2core.memory import place
 from l2core.onepass import Rule, one_pass, rule
 from l2core.prepared import elements, prepared
@@ -139,7 +139,7 @@ def summed(
 def rule_of(loss: Loss) -> Rule:
     """That of a loss in NumPy's arithmetic, or else in PyTorch's functions, which round as they do
     on the plain path."""
-    return rule(loss) if type(loss) in ARITHMETIC else _functions(loss)
+    return rule(loss) if type(loss) in BY_PSI else _functions(loss)
 
 
 @lru_cache(maxsize=256)
@@ -151,4 +151,4 @@ def _functions(loss: Loss) -> Rule:
         return loss.psi(torch.from_numpy(r), XP).numpy()
 
     # Below 2^15 elements PyTorch's operators stay in the thread that calls them.
-    return Rule(0.0, rho, psi, False, 8)
+    return Rule(0.0, psi, None, rho, 8)
