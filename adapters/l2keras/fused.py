@@ -1,8 +1,9 @@
-"""TensorFlow's squared errors by its own fused operations. It can be deleted.
+"""TensorFlow's squared errors by its own fused operations. They can be deleted.
 
 ``tf.nn.l2_loss`` is ½Σr², its gradient r, both without a tensor of squares: the same bits as the
-plain path, and the same sum. ``tf.math.multiply_no_nan`` weighs and selects at once. In a graph XLA
-would add their terms one by one; there the plain path fuses.
+plain path, and the same sum. ``tf.math.multiply_no_nan`` weighs and selects at once. In a graph
+``tf.math.squared_difference`` takes no residual, which the gradient makes anew; the sum is the plain
+path's, by rows, since XLA would add one by one.
 """
 
 from __future__ import annotations
@@ -16,43 +17,106 @@ from l2core.arrays import Array
 from l2core.backend import Backend
 from l2core.call import Call
 from l2core.fastpath import SQUARES
+from l2core.prepared import Prepared
 
 
 def fused(backend: Backend, criterion: Criterion, call: Call) -> Array | None:
     """The value, or None where the plain path serves."""
-    pred, target, weight, *_ = call
     k = SQUARES.get(type(criterion.loss))
-    if k is None or not tf.executing_eagerly():
+    if k is None:
+        return None
+    eager = tf.executing_eagerly()
+    if not eager and not call.plain:
         return None
     inputs = criterion._single_sum(backend, call)
-    tensors: tuple[Any, ...] = (pred, target, weight)
-    if inputs is None or any(x is not None and x.dtype != inputs.real for x in tensors):
+    if inputs is None:
         return None
+    dtype = getattr(tf.dtypes, inputs.real)
+    pred, target = (x if x.dtype == dtype else tf.cast(x, dtype) for x in (call.pred, call.target))
+    if not eager:
+        return criterion._reduced(_of_a_graph(pred, target, k, backend), inputs)
     r = pred - target
     if inputs.weight is not None:
-        total = _weighted(r, inputs.weight, k)
+        weight = tf.convert_to_tensor(inputs.weight)
+        value = _where_all_count(r, weight, k, criterion, inputs)
+        if value is not None:
+            return value
+        total = _weighted(r, weight, k)
     else:
         r = r if inputs.present is None else tf.where(inputs.present, r, tf.zeros((), r.dtype))
         total = k * tf.nn.l2_loss(r)
     return criterion._reduced(total, inputs)
 
 
+def _of_a_graph(pred: Array, target: Array, k: float, backend: Backend) -> Array:
+    """½·k·Σr², whose gradient needs nothing but what is there anyway."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def squares(pred: Array, target: Array) -> Any:
+        def gradients(upstream: Array) -> tuple[Array, Array]:
+            to_pred = (k * upstream) * (pred - target)
+            return to_pred, -to_pred
+
+        total = backend.xp.sum(tf.math.squared_difference(pred, target))
+        return total if k == 2 else 0.5 * k * total, gradients
+
+    return squares(tf.convert_to_tensor(pred), tf.convert_to_tensor(target))
+
+
+def _where_all_count(
+    r: Array, weight: Array, k: float, criterion: Criterion, inputs: Prepared
+) -> Array | None:
+    """The value where no weight is 0 and all is finite, which needs no derivative of its own; None
+    elsewhere, and where a look would wait for a device."""
+    if "CPU:" not in r.device or not weight.shape.num_elements() or not tf.reduce_min(weight) > 0:
+        return None
+    total = tf.reduce_sum(weight * tf.square(r))
+    total = total if k == 2 else 0.5 * k * total
+    if not tf.math.is_finite(total):
+        return None
+    if criterion._simple != ("mean", "weight") or inputs.denominator is not None:
+        return criterion._reduced(total, inputs)
+    times = r.shape.num_elements() // weight.shape.num_elements()
+    divisor = tf.reduce_sum(weight)
+    return total / (divisor if times == 1 else divisor * float(times))
+
+
 def _weighted(r: Array, weight: Array, k: float) -> Array:
     """½·k·Σω·r², where ω = 0 counts as 0 in value and gradient to r, whatever r is.
 
-    Where ω = 0 hides what is not finite, there is no derivative to ω either.
+    Where ω = 0 hides what is not finite, there is no derivative to ω either. Each of the two gradients
+    is made only if it is asked for.
     """
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def total(r: Array, weight: Array) -> Any:
-        def gradients(upstream: Array) -> tuple[Array, Array]:
+    def total(r: Array) -> Any:
+        def gradient(upstream: Array) -> Array:
+            return _scaled(r, tf.math.multiply_no_nan(k * upstream, weight))
+
+        return 0.5 * k * tf.reduce_sum(tf.math.multiply_no_nan(tf.square(r), weight)), gradient
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def nothing(weight: Array) -> Any:
+        def gradient(upstream: Array) -> Array:
             kept = (weight != 0) | tf.math.is_finite(tf.square(r))
             selected = tf.where(kept, r, tf.zeros((), r.dtype))
-            to_r = k * selected * tf.math.multiply_no_nan(upstream, weight)
             to_each = 0.5 * k * upstream * tf.square(selected)
             alike = [i for i, n in enumerate(weight.shape) if n == 1]
-            return to_r, tf.reduce_sum(to_each, alike, keepdims=True)
+            return tf.reduce_sum(to_each, alike, keepdims=True)
 
-        return 0.5 * k * tf.reduce_sum(tf.math.multiply_no_nan(tf.square(r), weight)), gradients
+        return tf.zeros((), weight.dtype), gradient
 
-    return total(r, weight)
+    return total(r) + nothing(weight)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _scaled(r: Array, by: Array) -> Any:
+    """by·r, and 0 where by is 0, in the derivative to it too unless r is finite."""
+
+    def gradients(upstream: Array) -> tuple[Array, Array]:
+        kept = (by != 0) | tf.math.is_finite(r)
+        to_each = upstream * tf.where(kept, r, tf.zeros((), r.dtype))
+        alike = [i for i, n in enumerate(by.shape) if n == 1]
+        return tf.math.multiply_no_nan(upstream, by), tf.reduce_sum(to_each, alike, keepdims=True)
+
+    return tf.math.multiply_no_nan(r, by), gradients

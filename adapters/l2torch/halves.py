@@ -11,6 +11,10 @@ from torch import Tensor
 from l2core.onepass import Operands
 
 
+GRAIN = 1 << 15
+"""Elements up to which an operator of PyTorch stays in the thread that calls it."""
+
+
 def host(x: Tensor) -> np.ndarray[Any, Any]:
     """The array in the same memory; that of a bfloat16 holds its bits."""
     x = x.detach()
@@ -32,15 +36,16 @@ class HalfOperands(Operands):
         x = super().read(name, block)
         if x is None or name not in self.halves:
             return x
-        return np.left_shift(x, 16, dtype=np.uint32).view(np.float32)
+        bits = x.astype(np.uint32)
+        bits <<= 16
+        return bits.view(np.float32)
 
     def write(self, block: tuple[slice, slice], grad: np.ndarray[Any, Any]) -> None:
-        """The nearest bfloat16, the even one at ties, of numbers of which none is NaN."""
+        """See :class:`l2core.onepass.Operands`; rounded by PyTorch, which has an instruction for it."""
         if "grad" not in self.halves:
             super().write(block, grad)
             return
-        bits = grad.astype(np.float32, copy=False).view(np.uint32)
-        odd = (bits >> 16) & 1
-        odd += 0x7FFF
-        odd += bits
-        np.right_shift(odd, 16, out=self.arrays["grad"][block], dtype=np.uint32, casting="unsafe")
+        place = torch.from_numpy(self.arrays["grad"][block].reshape(-1).view(np.int16))
+        parts = torch.from_numpy(grad.reshape(-1)).split(GRAIN)
+        for to, part in zip(place.view(torch.bfloat16).split(GRAIN), parts, strict=True):
+            to.copy_(part)

@@ -15,10 +15,10 @@ from l2core.backend import Backend
 from l2core.call import Call
 from l2core.fastpath import BY_PSI
 from l2core.memory import place
-from l2core.onepass import Rule, one_pass, rule
+from l2core.onepass import BLOCK, Rule, one_pass, rule
 from l2core.prepared import elements, prepared
 from l2torch.backend import derivative
-from l2torch.halves import HalfOperands, host
+from l2torch.halves import GRAIN, HalfOperands, host
 from l2torch.internals import legacy_batched, transforms_active
 from l2torch.namespace import XP
 
@@ -150,5 +150,4 @@ def _functions(loss: Loss) -> Rule:
     def psi(r: Any) -> Any:
         return loss.psi(torch.from_numpy(r), XP).numpy()
 
-    # Below 2^15 elements PyTorch's operators stay in the thread that calls them.
-    return Rule(0.0, psi, None, rho, 8)
+    return Rule(0.0, psi, None, rho, BLOCK // GRAIN)
