@@ -10,7 +10,6 @@ from torch import Tensor
 
 from l2core.onepass import Operands
 
-
 GRAIN = 1 << 15
 """Elements up to which an operator of PyTorch stays in the thread that calls it."""
 
@@ -46,6 +45,6 @@ class HalfOperands(Operands):
             super().write(block, grad)
             return
         place = torch.from_numpy(self.arrays["grad"][block].reshape(-1).view(np.int16))
-        parts = torch.from_numpy(grad.reshape(-1)).split(GRAIN)
-        for to, part in zip(place.view(torch.bfloat16).split(GRAIN), parts, strict=True):
-            to.copy_(part)
+        places, parts = place.view(torch.bfloat16), torch.from_numpy(grad.reshape(-1))
+        for i in range(0, len(parts), GRAIN):
+            places[i : i + GRAIN].copy_(parts[i : i + GRAIN])
