@@ -13,40 +13,59 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import floor
-from benchmarks.bars import BARS, LARGE
+from benchmarks.bars import BARS, LARGE, MIDDLE
 from benchmarks.measure import ALLOCATOR, SIZES, Row, machine
 from benchmarks.report import check, console, markdown, plot, table
 
-# Threads that keep their cores: otherwise torch waits for the scheduler. Other frameworks have
-# threads of their own, which would inherit the first one's core.
+# What people run comes first: threads that no core holds, the system's allocator. Then PyTorch's bound
+# to cores (other frameworks have threads of their own, which would inherit the first one's core), and
+# with an allocator that keeps what it has.
 BOUND = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
+SETTINGS = {"default": {}, "bound": BOUND, "no faults": BOUND | ALLOCATOR}
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 SCRIPTS = {
-    "torch": [("torch", BOUND), ("torch", BOUND | ALLOCATOR)],
-    "numpy": [("numpy", {})],
-    "jax": [("jax", {}), ("jax", {"JAX_ENABLE_X64": "1"})],
-    "tensorflow": [("tensorflow", {})],
+    "torch": [("torch", {}, setting) for setting in SETTINGS],
+    "busy": [("busy", {}, "default")],
+    "training": [("training", {}, "default")],
+    "numpy": [("numpy", {}, "default")],
+    "jax": [("jax", {}, "default"), ("jax", {"JAX_ENABLE_X64": "1"}, "default")],
+    "tensorflow": [("tensorflow", {}, "default")],
     "keras": [
-        ("keras", {"KERAS_BACKEND": "tensorflow"}),
-        ("keras", {"KERAS_BACKEND": "jax"}),
-        ("keras", {"KERAS_BACKEND": "torch"} | BOUND),
+        ("keras", {"KERAS_BACKEND": name}, "default") for name in ("tensorflow", "jax", "torch")
     ],
 }
 
 
-def run(name: str, environment: dict[str, str], sizes: list[float], seconds: float) -> list[Row]:
+def run(
+    name: str, environment: dict[str, str], setting: str, sizes: list[float], seconds: float
+) -> list[Row]:
     """The rows of one script; no run keeps more than one size of its inputs in memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
-        if environment.keys() >= ALLOCATOR.keys():
-            sizes = [n for n in sizes if n <= LARGE]
         command = [sys.executable, "-m", f"benchmarks.bench_{name}", "--json", str(path)]
         subprocess.run(
             [*command, "--seconds", str(seconds), "--sizes", *map(str, sizes)],
-            env=os.environ | QUIET | environment,
+            env=os.environ | QUIET | SETTINGS[setting] | environment | {"BENCH_SETTING": setting},
             check=True,
         )
         return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def sizes_for(name: str, setting: str, wanted: list[float] | None, check: bool) -> list[float]:
+    """All of them; to check, those of the bars; in other settings than the default at most LARGE."""
+    if name == "training":
+        return [1]  # its tasks have their own
+    if name == "busy":
+        return wanted or [MIDDLE, LARGE]
+    meant = [
+        n
+        for bar in BARS
+        for n in bar.sizes
+        if bar.setting == setting and bar.framework.partition("-")[0] == name
+    ]
+    if setting != "default":
+        return wanted or sorted(set(meant))
+    return wanted or (sorted(set(meant)) if check else list(SIZES))
 
 
 def imports(rounds: int = 15) -> Row:
@@ -64,7 +83,7 @@ def imports(rounds: int = 15) -> Row:
     ratios = [a / b for a, b in zip(seen["ours"], seen["numpy"], strict=True)]
     seconds = {name: statistics.median(x) for name, x in seen.items()}
     ratios = {"ours": 1.0, "numpy": statistics.median(ratios)}
-    return Row("import", "f", "unweighted", "float32", 1, "default", seconds, ratios)
+    return Row("import", "f", "unweighted", "float32", 1, "default", seconds, {}, ratios)
 
 
 def main() -> None:
@@ -84,16 +103,15 @@ def main() -> None:
         rows, about = [Row(**row) for row in found["rows"]], found["machine"]
     else:
         about, rows = machine(), []
-        bars = sorted({bar.n for bar in BARS if bar.n > 1})
-        sizes = arguments.sizes or (bars if arguments.check else SIZES)
         for _ in range(arguments.runs):
             rows.append(imports())
             for name in arguments.only:
-                for script, environment in SCRIPTS[name]:
-                    rows += run(script, environment, sizes, arguments.seconds)
+                for script, environment, setting in SCRIPTS[name]:
+                    sizes = sizes_for(script, setting, arguments.sizes, arguments.check)
+                    rows += run(script, environment, setting, sizes, arguments.seconds)
         about["load at the end"] = round(os.getloadavg()[0], 2)
         about["floor"] = floor.kind()
-        about["threads"] = f"torch bound: {BOUND}; the others as they come"
+        about["bound"] = ", ".join(f"{k}={v}" for k, v in BOUND.items())
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(
             json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}, indent=1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+import l2core
 import l2keras
 from benchmarks.floor import floor
 from benchmarks.measure import Task, main
@@ -52,11 +52,7 @@ def alone(f, p):
 
 
 def tasks(sizes: list[int]) -> Iterator[Task]:
-    forget = gc.collect
-    if BACKEND == "torch":
-        from l2torch import fused
-
-        forget = fused._kept.clear  # a gradient's memory is part of what it costs
+    forget = l2core.free_memory  # a gradient's memory is part of what it costs
     builtin, ours = keras.losses.MeanSquaredError(), l2keras.MeanSquaredError()
     for n in sizes:
         rng = np.random.default_rng(0)

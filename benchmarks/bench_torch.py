@@ -8,30 +8,59 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+import l2core
 import l2torch
+from benchmarks.bars import LARGE
 from benchmarks.floor import floor
 from benchmarks.measure import Task, main
-from l2torch import fused
 
 F = torch.nn.functional
 
 
-def contenders(variant: str, w: torch.Tensor, m: torch.Tensor) -> dict[str, object]:
-    """Functions of pred and target."""
+def unweighted(w, m):
     ours, builtin = l2torch.MSELoss(), torch.nn.MSELoss()
-    if variant == "unweighted":
-        return {"ours": ours, "built-in": builtin, "hand": lambda p, t: ((p - t) ** 2).mean()}
-    if variant == "weighted":
-        return {
-            "ours": lambda p, t: ours(p, t, weight=w),
-            "built-in": lambda p, t: F.mse_loss(p, t, weight=w),
-            "hand": lambda p, t: (w * (p - t) ** 2).sum() / w.sum(),
-        }
+    return {"ours": ours, "built-in": builtin, "hand": lambda p, t: ((p - t) ** 2).mean()}
+
+
+def weighted(w, m):
+    """By hand a NaN of weight 0 is one of the loss."""
+    ours, hand = l2torch.MSELoss(), lambda p, t: (w * (p - t) ** 2).sum() / w.sum()
+    return {
+        "ours": lambda p, t: ours(p, t, weight=w),
+        "built-in": lambda p, t: F.mse_loss(p, t, weight=w),
+        "hand": hand,
+        "bare": hand,
+    }
+
+
+def masked(w, m):
+    """The bare expression does not select."""
+    ours = l2torch.MSELoss()
     return {
         "ours": lambda p, t: ours(p, t, mask=m),
         "built-in": lambda p, t: F.mse_loss(p[m], t[m]),
         "hand": lambda p, t: torch.where(m, p - t, 0.0).square().sum() / m.sum(),
+        "bare": lambda p, t: (m * (p - t) ** 2).sum() / m.sum(),
     }
+
+
+def alike(name, **fields):
+    return lambda w, m: {
+        "ours": getattr(l2torch, name)(**fields),
+        "built-in": getattr(torch.nn, name)(**fields),
+    }
+
+
+CONTENDERS = {
+    "unweighted": unweighted,
+    "weighted": weighted,
+    "masked": masked,
+    "huber": alike("HuberLoss"),
+    "l1": alike("L1Loss"),
+    "smooth_l1": alike("SmoothL1Loss"),
+    "huber, none": alike("HuberLoss", reduction="none"),
+}
+"""Functions of pred and target, of a weight and a mask."""
 
 
 def with_gradient(f, p, t):
@@ -51,35 +80,38 @@ def pair(n, dtype):
 def tasks(sizes: list[int]) -> Iterator[Task]:
     for n in sizes:
         for dtype in ("float32", "float64", "bfloat16"):
-            if dtype != "float32" and n not in (1_000_000, 10_000_000):
+            if dtype != "float32" and n != LARGE:
                 continue
             p, t = pair(n, getattr(torch, dtype))
-            w, m = torch.rand(n, dtype=t.dtype), torch.rand(n) < 0.7
-            for variant in ("unweighted", "weighted", "masked"):
-                yield from _tasks(variant, dtype, p, t, w, m)
-        if n in (1_000_000, 10_000_000):
+            # No weight is 0: those that are take another way.
+            w, m = torch.rand(n, dtype=torch.float32) + 0.01, torch.rand(n) < 0.7
+            for variant in CONTENDERS:
+                if dtype != "float32" and variant not in ("unweighted", "weighted", "masked"):
+                    continue
+                if n <= LARGE or variant in ("unweighted", "huber", "l1", "smooth_l1"):
+                    yield from _tasks(variant, dtype, p, t, w.to(t.dtype), m)
+        if n == LARGE:
             yield compiled(n)
 
 
 def _tasks(variant, dtype, p, t, w, m):
-    given = (
-        {"weighted": {"weight": w.numpy()}, "masked": {"mask": m.numpy()}}
-        if (dtype != "bfloat16")
-        else {}
-    )
-    functions, q, n = contenders(variant, w, m), p.detach(), p.numel()
+    functions, q, n = CONTENDERS[variant](w, m), p.detach(), p.numel()
+    squares = variant in ("unweighted", "weighted", "masked")
     alone = {name: (lambda f=f: f(q, t)) for name, f in functions.items()}
     if variant == "unweighted":
         alone["bare"] = lambda: F.mse_loss(q, t)
-    both = {name: with_gradient(f, p, t) for name, f in functions.items()}
-    if dtype != "bfloat16":
+    reduced = functions
+    if "none" in variant:
+        reduced = {name: (lambda p, t, f=f: f(p, t).sum()) for name, f in functions.items()}
+    both = {name: with_gradient(f, p, t) for name, f in reduced.items()}
+    if dtype != "bfloat16" and squares:
         arrays = q.numpy(), t.numpy()
-        extra = given.get(variant, {})
+        extra = {"weighted": {"weight": w.numpy()}, "masked": {"mask": m.numpy()}}.get(variant, {})
         alone["floor"] = floor(*arrays, **extra)
         both["floor"] = floor(*arrays, **extra, grad=np.zeros_like(arrays[0]))
     yield Task("torch", "f", variant, dtype, n, alone)
     # The memory that is kept for the next gradient is part of what a gradient costs.
-    yield Task("torch", "f+g", variant, dtype, n, both, fused._kept.clear)
+    yield Task("torch", "f+g", variant, dtype, n, both, l2core.free_memory)
 
 
 def compiled(n: int) -> Task:

@@ -36,6 +36,10 @@ class Task:
     calls: dict[str, Callable[[], object]]
     forget: Callable[[], object] = gc.collect
     """Gives back what ours keeps from call to call, so that the memory of a call counts it."""
+    setting: str = field(default_factory=lambda: os.environ.get("BENCH_SETTING", "default"))
+    """"default" is what people run: threads that no core holds, the system's allocator."""
+    single: int = 0
+    """So many rounds of single calls, of which the worst counts; 0: as many as the time allows."""
 
 
 @dataclass
@@ -47,9 +51,11 @@ class Row:
     variant: str
     dtype: str
     n: int
-    allocator: str
+    setting: str
     seconds: dict[str, float] = field(default_factory=dict)
     """Median of a call, by contender."""
+    worst: dict[str, float] = field(default_factory=dict)
+    """The slowest of single calls, where those were timed."""
     ratios: dict[str, float] = field(default_factory=dict)
     """Median over rounds of ours / contender, both of one round."""
     extra_bytes: dict[str, float] = field(default_factory=dict)
@@ -62,25 +68,22 @@ def sizes(wanted: Iterable[float]) -> list[int]:
     return [int(n) for n in wanted if n * BYTES_AN_ELEMENT < 0.6 * memory]
 
 
-def allocator() -> str:
-    kept = all(os.environ.get(name) == value for name, value in ALLOCATOR.items())
-    return "no faults" if kept else "default"
-
-
 def interleaved(
-    calls: dict[str, Callable[[], object]], seconds: float, least: int = 7
+    calls: dict[str, Callable[[], object]], seconds: float, least: int = 7, single: int = 0
 ) -> list[dict[str, float]]:
-    """Rounds of all calls in random order, at least so many, each the seconds of one call."""
+    """Rounds of all calls in random order, at least so many, each the seconds of one call; or so many
+    rounds of single calls."""
     order, once = list(calls), {}
     for name in order:
         calls[name]()  # warm: thread pools, caches of compiled code, pages
         start = time.perf_counter()
         calls[name]()
         once[name] = time.perf_counter() - start
-    times = {name: min(2000, max(1, round(1e-3 / once[name]))) for name in order}
+    length = 0.0 if single else 1e-3
+    times = {name: min(2000, max(1, round(length / once[name]))) for name in order}
     spent = sum(times[name] * once[name] for name in order)
     shuffle, rounds = random.Random(0).shuffle, []
-    for _ in range(min(101, max(least, round(seconds / spent)))):
+    for _ in range(single or min(101, max(least, round(seconds / spent)))):
         shuffle(order)
         seen = {}
         for name in order:
@@ -120,14 +123,17 @@ def measured(task: Task, seconds: float) -> Row:
     gc.collect()
     gc.disable()
     # Where bars are, medians of enough: page faults make single calls differ by half.
-    rounds = interleaved(task.calls, seconds, least=7 if task.n > 10_000_000 else 21)
+    least = 7 if task.n > 10_000_000 else 21
+    rounds = interleaved(task.calls, seconds, least, task.single)
     gc.enable()
-    row = Row(task.framework, task.what, task.variant, task.dtype, task.n, allocator())
+    row = Row(task.framework, task.what, task.variant, task.dtype, task.n, task.setting)
     for name in task.calls:
         row.seconds[name] = statistics.median(seen[name] for seen in rounds)
         row.ratios[name] = statistics.median(seen["ours"] / seen[name] for seen in rounds)
+        if task.single:
+            row.worst[name] = max(seen[name] for seen in rounds)
     # Only where arrays come from the system and go back to it.
-    if task.n == 10_000_000 and row.allocator == "default":
+    if task.n == 10_000_000 and row.setting == "default":
         for name, call in task.calls.items():
             extra = extra_bytes(call, task.forget)
             if extra is not None:
@@ -167,7 +173,7 @@ def main(tasks: Callable[[list[int]], Iterable[Task]]) -> None:
         lines.append(json.dumps(asdict(row)))
         named = ", ".join(f"{name} {1e6 * x:.4g}" for name, x in row.seconds.items())
         title = f"{row.framework} {row.what} {row.variant} {row.dtype} n={row.n:.0e}"
-        print(f"{title} [{row.allocator}]  µs: {named}", file=sys.stderr, flush=True)
+        print(f"{title} [{row.setting}]  µs: {named}", file=sys.stderr, flush=True)
     text = "\n".join(lines) + "\n"
     if arguments.json:
         arguments.json.write_text(text)

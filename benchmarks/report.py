@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bars import BARS, Bar
+from benchmarks.bars import BARS, LARGE
 from benchmarks.measure import Row
 
 console = Console() if Console().is_terminal else Console(width=170)
@@ -47,22 +47,17 @@ def table(rows: list[Row]) -> Table:
         ]
         more += [f"{name} +{x:.1f} B/element" for name, x in row.extra_bytes.items() if x >= 0.05]
         dtype = "" if row.dtype == "float32" else f", {row.dtype}"
-        allocator = "" if row.allocator == "default" else f", {row.allocator}"
-        call = f"{row.framework} {row.what} {row.variant}{dtype}{allocator}"
+        setting = "" if row.setting == "default" else f", {row.setting}"
+        call = f"{row.framework} {row.what} {row.variant}{dtype}{setting}"
         shown.add_row(call, f"{row.n:.0e}", time(row.seconds["ours"]), *others, "; ".join(more))
     return shown
-
-
-def observed(bar: Bar, rows: list[Row]) -> list[float]:
-    """What each run saw."""
-    return [x for row in rows if bar.selects(row) and (x := bar.observed(row)) is not None]
 
 
 def check(rows: list[Row]) -> bool:
     """Print every bar with what was seen; whether all were measured and reached."""
     shown = Table(title="The bars", title_justify="left")
     for name in BAR_COLUMNS:
-        shown.add_column(name, justify="left" if name in ("bar", "") else "right")
+        shown.add_column(name, justify="left" if name in ("bar", "worst at", "") else "right")
     reached = True
     for cells in bar_rows(rows):
         reached &= cells[-1] == "reached"
@@ -71,47 +66,91 @@ def check(rows: list[Row]) -> bool:
     return reached
 
 
-BAR_COLUMNS = ("bar", "at n", "limit", "runs", "median", "")
+BAR_COLUMNS = ("bar", "worst at", "limit", "runs", "median", "")
 
 
 def bar_rows(rows: list[Row]) -> list[list[str]]:
-    """Every bar with what each run and the median of them says of it."""
-    shapes = {"ratio": "{:.2f}", "difference": "{:.2f} µs", "bytes": "{:.1f} B an element"}
+    """Every bar with what each run and the median of them says of it, those first that were missed by
+    most."""
+    shapes = {"difference": "{:.2f} µs", "bytes": "{:.1f} B an element"}
     found = []
     for bar in BARS:
-        say, unit = shapes[bar.measure].format, 1e6 if bar.measure == "difference" else 1
-        seen = observed(bar, rows)
-        median = statistics.median(seen) if seen else math.nan
+        say, unit = shapes.get(bar.measure, "{:.2f}").format, 1.0
+        if bar.measure == "difference":
+            unit = 1e6
+        seen = bar.observed(rows)
+        values = [value for value, _ in seen]
+        median = statistics.median(values) if seen else math.nan
         verdict = "not measured" if not seen else "reached" if median <= bar.limit else "missed"
-        what = f"{bar.what}: {bar.ours} / {bar.against}" if bar.measure == "ratio" else bar.what
-        runs = ", ".join(say(unit * x).split(" ")[0] for x in seen)
-        size = f"{bar.n:,}" if bar.n > 1 else ""
-        found.append([what, size, say(unit * bar.limit), runs, say(unit * median), verdict])
-    return found
+        what = bar.what if bar.setting in ("default", bar.what) else f"{bar.what}, {bar.setting}"
+        what = bar.what if bar.setting.endswith("busy") else what
+        if bar.measure in ("ratio", "worst"):
+            what += f": {bar.ours} / {bar.against}"
+        runs = ", ".join(say(unit * x).split(" ")[0] for x in values)
+        at = max(seen, key=lambda pair: pair[0])[1] if seen else None
+        where = "" if at is None or at.n == 1 else f"{at.what}, {at.n:,}"
+        found.append(
+            (
+                -(median / bar.limit) if verdict == "missed" else 0.0,
+                [what, where, say(unit * bar.limit), runs, say(unit * median), verdict],
+            )
+        )
+    return [cells for _, cells in sorted(found, key=lambda pair: pair[0])]
 
 
 def markdown(rows: list[Row]) -> str:
     """The bars, and value and gradient by contender, as the pages of the documentation have them."""
-    lines = ["| " + " | ".join(BAR_COLUMNS) + " |", "|---|--:|--:|--:|--:|---|"]
+    lines = ["| " + " | ".join(BAR_COLUMNS) + " |", "|---|---|--:|--:|--:|---|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in bar_rows(rows)]
-    lines += [
-        "",
-        "| call | n | ours | built-in | by hand | memory floor |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
     calls: dict[tuple[str, ...], list[Row]] = {}
+    bound: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        if row.what == "f+g" and row.allocator == "default":
-            calls.setdefault((row.framework, row.variant, row.dtype, f"{row.n:,}"), []).append(row)
-    for (framework, variant, dtype, n), same in calls.items():
-        cells = []
-        for name in ("ours", "built-in", "hand", "floor"):
-            times = [row.seconds[name] for row in same if name in row.seconds]
-            ratios = [row.ratios[name] for row in same if name in row.seconds]
-            ratio = f" ({statistics.median(ratios):.2f})" if name != "ours" and ratios else ""
-            cells.append(f"{time(statistics.median(times))}{ratio}" if times else "")
-        lines.append(f"| {framework}, {variant}, {dtype} | {n} | " + " | ".join(cells) + " |")
+        key = row.framework, row.variant, row.dtype, f"{row.n:,}"
+        if row.what == "f+g" and row.n == LARGE and row.setting in ("default", "bound"):
+            (calls if row.setting == "default" else bound).setdefault(key, []).append(row)
+    lines += ["", *_table(("ours", "built-in", "hand", "floor"), calls, bound)]
+    for name in ("busy", "step"):
+        chosen: dict[tuple[str, ...], list[Row]] = {}
+        for row in rows:
+            if row.setting.endswith("busy") if name == "busy" else row.what == name:
+                key = row.framework, f"{row.variant} {row.what}", row.setting, f"{row.n:,}"
+                chosen.setdefault(key, []).append(row)
+        contenders = ("ours", "built-in", "hand", "no loss")
+        lines += ["", *_table(contenders, chosen, None, worst=name == "busy")]
     return "\n".join(lines)
+
+
+def _table(
+    contenders: tuple[str, ...],
+    calls: dict[tuple[str, ...], list[Row]],
+    bound: dict[tuple[str, ...], list[Row]] | None,
+    worst: bool = False,
+) -> list[str]:
+    """Medians over the runs, and in brackets ours over the other."""
+    named = [
+        name for name in contenders if any(name in r.seconds for rs in calls.values() for r in rs)
+    ]
+    headings = ["call", "n", *named, *(["ours, bound"] if bound is not None else [])]
+    lines = ["| " + " | ".join(headings) + " |", "|---|" + "--:|" * (len(headings) - 1)]
+    for key, same in calls.items():
+        *about, n = key
+        cells = [_cell(name, same, worst) for name in named]
+        if bound is not None:
+            cells.append(_cell("ours", bound.get(key, []), False))
+        lines.append(f"| {', '.join(about)} | {n} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cell(name: str, same: list[Row], worst: bool) -> str:
+    times = [row.seconds[name] for row in same if name in row.seconds]
+    if not times:
+        return ""
+    ratio = statistics.median(row.ratios[name] for row in same if name in row.ratios)
+    text = time(statistics.median(times))
+    slowest = [row.worst[name] for row in same if name in row.worst]
+    if worst and slowest:
+        text += f", worst {time(statistics.median(slowest))}"
+    return text if name == "ours" else f"{text} ({ratio:.2f})"
 
 
 def plot(rows: list[Row], path: Path) -> None:
@@ -131,13 +170,17 @@ def plot(rows: list[Row], path: Path) -> None:
             (
                 row
                 for row in rows
-                if (row.framework, row.what, row.variant, row.dtype, row.allocator)
+                if (row.framework, row.what, row.variant, row.dtype, row.setting)
                 == (framework, "f+g", "unweighted", "float32", "default")
             ),
             key=lambda row: row.n,
         )
         for name, (line, color, marker) in lines.items():
-            points = [(row.n, row.seconds[name] / row.n / 1e-9) for row in chosen]
+            points = [
+                (row.n, row.seconds[name] / row.n / 1e-9) for row in chosen if name in row.seconds
+            ]
+            if not points:
+                continue
             style = "--" if name == "floor" else "-"
             axis.loglog(*zip(*points, strict=True), style, color=color, marker=marker, label=line)
         axis.set(title=title, xlabel="elements")

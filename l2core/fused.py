@@ -10,6 +10,7 @@ elements). Gradients have the bits of the plain path. A sum that is not finite i
 from __future__ import annotations
 
 import sys
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ from l2core.criterion import Criterion
 from l2core.dtypes import REAL_FLOATS, dtype_name
 from l2core.fastpath import SQUARES
 from l2core.memory import place
-from l2core.onepass import SHORT, Operands, added, dots, one_pass, quietly, rule
+from l2core.onepass import SHORT, Operands, added, dots, one_pass, quietly, rule, select
 
 SMALL = 1 << 18
 """Elements up to which a whole residual costs less than blocks."""
+
+FEW = 2_000
+"""Elements up to which counting zeros costs less than to look for the least."""
 
 FLOAT32, FLOAT64 = np.dtype("f4"), np.dtype("f8")
 _LARGEST = {FLOAT32: (2 - 2**-23) * 2.0**127, FLOAT64: sys.float_info.max}
@@ -57,6 +61,11 @@ def quick(
         weight, mask, divisor = _factors(simple, pred, weight, mask)
         if divisor is None:
             return None
+        k = SQUARES.get(type(criterion.loss))
+        if k is not None and weight is not None and size <= SHORT and weight.shape == pred.shape:
+            total = quietly(_weighted_squares, pred, target, weight, None)[0]
+            if isfinite(total):
+                return (total if k == 2 else 0.5 * k * total) / divisor
         total = quietly(_added, criterion, pred, target, weight, mask, None)
         if not abs(total) <= _LARGEST[dtype]:
             return None
@@ -104,6 +113,13 @@ def quick_value_and_grad(
         if divisor is None:
             return None
     scale = dtype.type(1 / divisor)
+    k = SQUARES.get(type(criterion.loss))
+    if k is not None and weight is not None and size <= SHORT and weight.shape == pred.shape:
+        total, grad = quietly(_weighted_squares, pred, target, weight, k * scale)
+        if isfinite(total):
+            if np.count_nonzero(weight) < size if size < FEW else not weight.min() > 0:
+                select(grad, weight != 0)  # -0 is to be 0
+            return (total if k == 2 else 0.5 * k * total) / divisor, grad
     total, grad = quietly(_both, criterion, pred, target, weight, mask, scale)
     if not abs(total) <= _LARGEST[dtype]:
         return None
@@ -142,6 +158,17 @@ def _factors(simple: tuple[str, str], pred: Array, weight: Any, mask: Any) -> tu
 
 
 _BOOL = np.dtype(bool)
+
+
+def _weighted_squares(pred: Array, target: Array, weight: Array, scale: Any) -> tuple[Any, Array]:
+    """Σ ω·r², and scale·ω·r if there is a scale: what :func:`l2core.onepass.added` does, of few."""
+    r = pred - target
+    x = weight * r
+    total = x.dot(r) if r.ndim == 1 else x.reshape(-1).dot(r.reshape(-1))
+    if scale is not None:
+        np.multiply(weight, scale, x)
+        np.multiply(x, r, r)
+    return total, r
 
 
 def _added(

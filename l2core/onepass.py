@@ -105,13 +105,13 @@ def added(
     present = None
     if mask is not None and not mask.all():
         present = mask
-        _select(r, present)
+        select(r, present)
     total, psi = _total(rule, r, weight, present, scratch, short)
     if weight is not None and not _finite(total):
         # Perhaps an absent one's. Else a product with 0 has left it out, as it should.
         present = weight != 0
         if not present.all():
-            _select(r, present)
+            select(r, present)
             total, psi = _total(rule, r, weight, present, scratch, short)
     if scale is None:
         return total
@@ -123,9 +123,9 @@ def added(
     np.multiply(psi, by, out=r)
     if weight is not None:
         if not weight.min() > 0:  # -0 is to be 0
-            _select(r, weight != 0)
+            select(r, weight != 0)
     elif present is not None and (rule.rho is not None or not 0 <= scale < math.inf):
-        _select(r, present)
+        select(r, present)
     return total
 
 
@@ -148,7 +148,7 @@ def _total(
         rho = weight * rho
     if present is not None:
         rho = rho.copy() if rho is r else rho
-        _select(rho, present)
+        select(rho, present)
     return dots(rho, None, short), None
 
 
@@ -179,7 +179,7 @@ def _like(buffer: Any, x: Array) -> Any:
     return None if buffer is None else buffer[: x.size].reshape(x.shape)
 
 
-def _select(x: Array, present: Array) -> None:
+def select(x: Array, present: Array) -> None:
     """Make x 0 where absent, whatever it is: its bits times 0, since 0·NaN is not 0."""
     inside = x.view(_BITS[x.dtype])
     np.multiply(inside, present, out=inside)

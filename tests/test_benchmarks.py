@@ -58,26 +58,31 @@ def bars():
 
 
 def reached(bar):
-    """A row that reaches the bar with nothing to spare."""
-    row = {"framework": bar.framework, "what": bar.mode, "n": bar.n, "variant": bar.variant}
-    row |= {"dtype": "float32", "allocator": bar.allocator, "seconds": {}, "ratios": {}}
+    """Rows that reach the bar with nothing to spare."""
+    row = {"framework": bar.framework, "variant": bar.variant, "dtype": bar.dtype}
+    row |= {"setting": bar.setting, "seconds": {}, "ratios": {}}
     if bar.measure == "bytes":
-        return row | {"extra_bytes": {bar.ours: bar.limit}}
-    base = 1.0 if bar.measure == "ratio" else 0.0
-    times = {bar.against: base, bar.ours: bar.limit}
-    return row | {"seconds": times, "ratios": {bar.ours: 1.0, bar.against: bar.limit}}
+        row |= {"extra_bytes": {bar.ours: bar.limit}}
+    else:
+        times = {bar.against: 0.0 if bar.measure == "difference" else 1.0, bar.ours: bar.limit}
+        if bar.measure == "worst":
+            row |= {"seconds": {bar.ours: 1.0}, "worst": times, "ratios": {bar.ours: 1.0}}
+        else:
+            row |= {"seconds": times, "ratios": {bar.ours: 1.0, bar.against: bar.limit}}
+    return [row | {"n": n, "what": what} for n in bar.sizes for what in bar.modes]
 
 
 def test_a_bar_that_is_missed_or_not_measured_fails_the_check(bars, tmp_path):
-    rows = [reached(bar) for bar in bars]
+    rows = [row for bar in bars for row in reached(bar)]
     worse = json.loads(json.dumps(rows[0]))
-    worse["seconds"] = dict.fromkeys(worse["seconds"], 1.0)
-    worse["ratios"] = dict.fromkeys(worse["ratios"], 1.0)
+    worse["seconds"] = {name: x + 1.0 for name, x in worse["seconds"].items()}
+    worse["ratios"] = dict.fromkeys(worse["ratios"], 2.0)
+    others = reached(bars[0])[1:]
     path = tmp_path / "rows.json"
     # Medians over runs: one bad run of three is none.
     for given, code in (
         (rows, 0),
-        ([*rows, worse, rows[0]], 0),
+        ([*rows, worse, *others, *reached(bars[0])], 0),
         ([*rows[1:], worse], 1),
         (rows[1:], 1),
     ):
@@ -91,8 +96,22 @@ def test_a_bar_that_is_missed_or_not_measured_fails_the_check(bars, tmp_path):
 
 def test_the_tables_of_the_documentation_come_from_the_rows(bars, tmp_path):
     path = tmp_path / "rows.json"
-    path.write_text(json.dumps({"machine": {}, "rows": [reached(bar) for bar in bars] * 3}))
+    rows = [row for bar in bars for row in reached(bar)] * 3
+    path.write_text(json.dumps({"machine": {}, "rows": rows}))
     printed = run("benchmarks", "--from", path, "--markdown")
     assert printed.count("| reached |") == len(bars)
-    row = "| torch f+g: ours / built-in | 10,000,000 | 0.30 | 0.30, 0.30, 0.30 | 0.30 | reached |"
-    assert row in printed
+    bar = "| torch f+g: ours / built-in | f+g, 10,000,000 | 0.30 | 0.30, 0.30, 0.30 | 0.30 | reached |"
+    assert bar in printed
+    assert "| torch, l1 f, 4 busy | 10,000,000 | " in printed
+    assert "| training, torch MLP step, default | 256 | " in printed
+
+
+@pytest.mark.parametrize("script", ["busy", "training"])
+def test_other_scripts_run(script, tmp_path):
+    path = tmp_path / "rows.json"
+    run(f"benchmarks.bench_{script}", "--sizes", 1000, "--seconds", 0.01, "--json", path)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(rows) == {"busy": 40, "training": 3}[script]
+    assert all(row["seconds"]["ours"] > 0 for row in rows)
+    if script == "busy":
+        assert all(row["worst"]["ours"] >= row["seconds"]["ours"] for row in rows)
