@@ -114,7 +114,9 @@ BARS = [
         for crowd in CROWDS
         for variant in VARIANTS
         for n in (MIDDLE, LARGE)
+        # Where both are one call of PyTorch's, who is the slower of 30 is chance.
         for measure, limit in (("ratio", 1.05 if n == MIDDLE else 1.0), ("worst", 1.2))
+        if measure == "ratio" or n == LARGE or variant == "masked"
     ),
     *(
         Bar(f"NumPy {variant}, small", 1.3, "numpy", BOTH, FEW, "bare", variant=variant)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -28,14 +27,14 @@ from l2torch.internals import (
 
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 LARGE = 1 << 25
-"""Bytes of a tensor from which glibc takes fresh pages for each: their first touch costs more than a
-whole pass, and blocks need none."""
-_SHARES: dict[type[Loss], tuple[int, int]] = {
+"""Bytes of a tensor from which glibc takes fresh pages, unless as much lies free (of which it keeps
+twice that): their first touch costs more than a whole pass, and blocks need none."""
+_SHARES: dict[type[Loss], tuple[float, float]] = {
     SquaredError: (1, 2),
     HalfSquaredError: (1, 1),
     AbsoluteError: (2, 4),
-    Huber: (1, 1),
-    SmoothL1: (1, 1),
+    Huber: (0.5, 1),
+    SmoothL1: (0.5, 1),
 }
 """By what that is divided for a value alone, and with a gradient: blocks of simple losses, and of
 those for which PyTorch makes several passes, are faster sooner."""
@@ -50,7 +49,7 @@ def native(criterion: Criterion, reduction: str, pred: Tensor, target: Tensor) -
     number = _REDUCTIONS[reduction]
     try:
         size = pred.numel() if pred.shape == target.shape else 0
-        if not size or (number and pred.is_cpu and _large(kind, size, pred, target)):
+        if not size or (number and size >= FEW and _large(kind, size, pred, target)):
             return None
         if kind is SquaredError:
             return cast(Tensor, mse_loss(pred, target, number))
@@ -58,33 +57,44 @@ def native(criterion: Criterion, reduction: str, pred: Tensor, target: Tensor) -
             return None if number else 0.5 * cast(Tensor, mse_loss(pred, target, 0))
         if kind is AbsoluteError:
             return _absolute(pred, target, number)
-        if kind is Huber:
-            delta = loss.delta
-            if not delta >= _TINY:
-                return None
-            value = huber_loss(pred, target, number, delta)
-        else:
-            if math.frexp(loss.beta)[0] != 0.5 or not 2.0**-10 <= loss.beta <= 2.0**10:
-                return None  # they divide by beta, where ours multiplies with 1/beta
-            value = smooth_l1_loss(pred, target, number, loss.beta)
+        parameter = loss.delta if kind is Huber else loss.beta
+        if parameter != 1.0 and not _alike(kind, parameter):
+            return None
+        function = huber_loss if kind is Huber else smooth_l1_loss
+        value = function(pred, target, number, parameter)
     except RuntimeError:  # other layouts, which the checks name: asking each tensor costs too much
         return None
     if value.requires_grad:
-        value.grad_fn.register_hook(_again(loss, reduction == "mean"))
+        key = kind, parameter, number
+        value.grad_fn.register_hook(_HOOKS.get(key) or _hook(key, loss))
     return cast(Tensor, value)
+
+
+FEW = 10_000
+"""Elements below which no tensor is large."""
 
 
 _TINY = 2.0**-126
 
 
+def _alike(kind: type[Loss], parameter: float) -> bool:
+    """Whether PyTorch's function is ours, to the bit: it divides by beta, where ours multiplies with
+    1/beta."""
+    if kind is Huber:
+        return parameter >= _TINY
+    return math.frexp(parameter)[0] == 0.5 and 2.0**-10 <= parameter <= 2.0**10
+
+
 def _large(kind: type[Loss], size: int, pred: Tensor, target: Tensor) -> bool:
     """Whether blocks are faster."""
+    if not pred.is_cpu:
+        return False
     size *= pred.itemsize
     value, both = _SHARES[kind]
-    if size < LARGE // both:
+    if size < LARGE / both:
         return False
     recorded = torch.is_grad_enabled() and (pred.requires_grad or target.requires_grad)
-    return recorded or size >= LARGE // value
+    return recorded or size >= LARGE / value
 
 
 def _absolute(pred: Tensor, target: Tensor, number: int) -> Tensor | None:
@@ -98,9 +108,12 @@ def _absolute(pred: Tensor, target: Tensor, number: int) -> Tensor | None:
     return value
 
 
-@lru_cache(maxsize=256)
-def _again(loss: Loss, mean: bool) -> Callable[..., Any]:
+_HOOKS: dict[tuple[type[Loss], float, int], Callable[..., Any]] = {}
+
+
+def _hook(key: tuple[type[Loss], float, int], loss: Loss) -> Callable[..., Any]:
     """A hook of the node of a loss's gradient, which makes it anew if it is to be differentiated."""
+    mean = key[2] == 1
 
     def hook(found: tuple[Tensor | None, ...], upstream: tuple[Tensor, ...]) -> Any:
         if not torch.is_grad_enabled():
@@ -113,4 +126,7 @@ def _again(loss: Loss, mean: bool) -> Callable[..., Any]:
         grad = scale * derivative(loss, 0, pred - target)
         return tuple(x if x is None else y for x, y in zip(found, (grad, -grad), strict=True))
 
+    if len(_HOOKS) > 256:  # somebody tries many parameters
+        _HOOKS.clear()
+    _HOOKS[key] = hook
     return hook

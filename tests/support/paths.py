@@ -59,7 +59,7 @@ def every_size_is_large(block=256):
     sizes["l2core.memory"] = {"LEAST": 1}
     sizes["l2core.fused"] = {"SMALL": 0}
     sizes["l2torch.fused"] = {"SMALL": 0, "LARGE": 1, "FEW": 0}
-    sizes["l2torch.native"] = {"LARGE": 1}
+    sizes["l2torch.native"] = {"LARGE": 1, "FEW": 0}
     with ExitStack() as stack:
         for name in sizes.keys() & sys.modules.keys():
             stack.enter_context(mock.patch.multiple(name, **sizes[name]))
