@@ -62,8 +62,10 @@ def quick(
         if divisor is None:
             return None
         k = SQUARES.get(type(criterion.loss))
-        if k is not None and weight is not None and size <= SHORT and weight.shape == pred.shape:
-            total = quietly(_weighted_squares, pred, target, weight, None)[0]
+        factor: Any = mask if weight is None else weight
+        if k is not None and size <= SHORT and factor.shape == pred.shape:
+            few = _masked_squares if weight is None else _weighted_squares
+            total = quietly(few, pred, target, factor, None)[0]
             if isfinite(total):
                 return (total if k == 2 else 0.5 * k * total) / divisor
         total = quietly(_added, criterion, pred, target, weight, mask, None)
@@ -114,10 +116,12 @@ def quick_value_and_grad(
             return None
     scale = dtype.type(1 / divisor)
     k = SQUARES.get(type(criterion.loss))
-    if k is not None and weight is not None and size <= SHORT and weight.shape == pred.shape:
-        total, grad = quietly(_weighted_squares, pred, target, weight, k * scale)
+    factor = mask if weight is None else weight
+    if k is not None and factor is not None and size <= SHORT and factor.shape == pred.shape:
+        few = _masked_squares if weight is None else _weighted_squares
+        total, grad = quietly(few, pred, target, factor, k * scale)
         if isfinite(total):
-            if np.count_nonzero(weight) < size if size < FEW else not weight.min() > 0:
+            if weight is not None and _some_absent(weight):
                 select(grad, weight != 0)  # -0 is to be 0
             return (total if k == 2 else 0.5 * k * total) / divisor, grad
     total, grad = quietly(_both, criterion, pred, target, weight, mask, scale)
@@ -160,6 +164,12 @@ def _factors(simple: tuple[str, str], pred: Array, weight: Any, mask: Any) -> tu
 _BOOL = np.dtype(bool)
 
 
+def _some_absent(weight: Array) -> bool:
+    if weight.size < FEW:
+        return bool(np.count_nonzero(weight) < weight.size)
+    return not weight.min() > 0
+
+
 def _weighted_squares(pred: Array, target: Array, weight: Array, scale: Any) -> tuple[Any, Array]:
     """Σ ω·r², and scale·ω·r if there is a scale: what :func:`l2core.onepass.added` does, of few."""
     r = pred - target
@@ -168,6 +178,17 @@ def _weighted_squares(pred: Array, target: Array, weight: Array, scale: Any) -> 
     if scale is not None:
         np.multiply(weight, scale, x)
         np.multiply(x, r, r)
+    return total, r
+
+
+def _masked_squares(pred: Array, target: Array, mask: Array, scale: Any) -> tuple[Any, Array]:
+    """Likewise."""
+    r = pred - target
+    select(r, mask)
+    flat = r if r.ndim == 1 else r.reshape(-1)
+    total = flat.dot(flat)
+    if scale is not None:
+        np.multiply(r, scale, r)
     return total, r
 
 

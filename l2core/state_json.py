@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,11 +40,15 @@ def dumped(state: Mapping[str, Any]) -> str:
             found[name] = {"dtype": host.value.dtype.name, "held": [_held(y) for y in host]}
         else:
             found[name] = [_numbers(y) for y in host] if isinstance(host, Sum) else _numbers(host)
+    import json  # not above: half of the time that importing this room would take
+
     return json.dumps(found, allow_nan=False)
 
 
 def loaded(text: str, names: tuple[str, ...], like: Array | None) -> dict[str, Any]:
     """The state of these names, as :func:`dumped` wrote it, in arrays like this one."""
+    import json
+
     try:
         told: Mapping[str, Any] = dict(json.loads(text))
     except (TypeError, ValueError) as error:

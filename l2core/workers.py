@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # half as long an import as that of all the rest of ours
@@ -31,6 +30,10 @@ class Blocks:
 
     def __init__(self, work: Callable[[Blocks], None], n: int, widen: bool) -> None:
         self.work: Callable[[Blocks], None] | None = work
+        from threading import (
+            Lock,  # not above: most of the time that importing this room would take
+        )
+
         self.n, self.widen = n, widen
         self._taken, self._lock = 0, Lock()
 

@@ -8,6 +8,7 @@ path's, by rows, since XLA would add one by one.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -68,11 +69,15 @@ def _where_all_count(
 ) -> Array | None:
     """The value where no weight is 0 and all is finite, which needs no derivative of its own; None
     elsewhere, and where a look would wait for a device."""
-    if "CPU:" not in r.device or not weight.shape.num_elements() or not tf.reduce_min(weight) > 0:
+    if (
+        "CPU:" not in r.device
+        or not weight.shape.num_elements()
+        or not tf.reduce_min(weight).numpy() > 0
+    ):
         return None
     total = tf.reduce_sum(weight * tf.square(r))
     total = total if k == 2 else 0.5 * k * total
-    if not tf.math.is_finite(total):
+    if not math.isfinite(total.numpy()):
         return None
     if criterion._simple != ("mean", "weight") or inputs.denominator is not None:
         return criterion._reduced(total, inputs)
