@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # half as long an import as that of all the rest of ours
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
 
 MOST = 16
 """Threads for one array, which saturate a memory; the interpreter hands few more their next block."""
@@ -29,13 +30,14 @@ class Blocks:
     """The numbers from 0 to n - 1, which threads take from in turn."""
 
     def __init__(self, work: Callable[[Blocks], None], n: int, widen: bool) -> None:
-        self.work: Callable[[Blocks], None] | None = work
         from threading import (
-            Lock,  # not above: most of the time that importing this room would take
+            Condition,  # not above: most of the time that importing this would take
         )
 
         self.n, self.widen = n, widen
-        self._taken, self._lock = 0, Lock()
+        self.error: BaseException | None = None
+        self._work: Callable[[Blocks], None] | None = work
+        self._taken, self._helping, self._state = 0, 0, Condition()
 
     def __iter__(self) -> Iterator[range]:
         """Runs of numbers that nobody else has: of one, and of more after slow ones if they may be."""
@@ -47,19 +49,33 @@ class Blocks:
                 wanted *= WIDER
 
     def _take(self, wanted: int) -> range:
-        with self._lock:
+        with self._state:
             start, self._taken = self._taken, min(self._taken + wanted, self.n)
             return range(start, self._taken)
 
-    def run(self) -> None:
-        """Work on them, in this thread too."""
-        work = self.work  # which may be gone the next moment
-        if work is not None:
+    def help(self) -> None:
+        """Work on them in another thread, unless that has ended."""
+        with self._state:
+            work = self._work
+            self._helping += work is not None
+        if work is None:
+            return
+        try:
             work(self)
+        except BaseException as error:  # noqa: BLE001 (the caller's to raise)
+            self.error = error
+        finally:
+            work = None  # who rests holds no arrays
+            with self._state:
+                self._helping -= 1
+                self._state.notify_all()
 
     def end(self) -> None:
-        """Nothing more is to be taken, and no thread that is about to rest holds the arrays."""
-        self._taken, self.work = self.n, None
+        """Let nobody begin any more, and wait for those who have."""
+        with self._state:
+            self._taken, self._work = self.n, None
+            while self._helping:
+                self._state.wait()
 
 
 def share(work: Callable[[Blocks], None], n: int, threads: int, widen: bool = False) -> None:
@@ -69,31 +85,27 @@ def share(work: Callable[[Blocks], None], n: int, threads: int, widen: bool = Fa
     given several in a row.
     """
     blocks = Blocks(work, n, widen)
-    others = _started(blocks, min(threads, n, MOST) - 1)
+    _call(blocks, min(threads, n, MOST) - 1)
     try:
-        blocks.run()
+        work(blocks)
     finally:
         blocks.end()
-        for other in others:
-            if not other.cancel():
-                other.result()
+    if blocks.error is not None:
+        raise blocks.error
 
 
-def _started(blocks: Blocks, wanted: int) -> list[Future[Any]]:
+def _call(blocks: Blocks, helpers: int) -> None:
+    """Ask so many threads to help, as far as there are any."""
     global _pool
-    started: list[Future[Any]] = []
-    if wanted < 1:
-        return started
+    if helpers < 1:
+        return
     if _pool is None:
         from concurrent.futures import ThreadPoolExecutor
 
         _pool = ThreadPoolExecutor(MOST - 1, "l2core")
-    try:
-        for _ in range(wanted):
-            started.append(_pool.submit(blocks.run))
-    except RuntimeError:  # the interpreter is about to end, or the system has no more threads
-        pass
-    return started
+    with suppress(RuntimeError):  # the interpreter is about to end, or the system has no more
+        for _ in range(helpers):
+            _pool.submit(blocks.help)
 
 
 def _forget() -> None:

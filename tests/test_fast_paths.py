@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from l2core import fastpath
+from l2core import Huber, SmoothL1, fastpath
 from l2core.backend import PlainPathOnly
+from l2core.numpy_namespace import XP
+from subjects import ONE_OF_EACH
 
 ARRAYS = {
     "l2core": "import numpy; array = numpy.asarray",
@@ -78,3 +81,18 @@ def test_a_module_gives_the_functions_that_it_has(tmp_path, monkeypatch):
     fastpath.install(Own, "one_function")
     assert Own().quick(1, 2, 3) == (1, 2, 3)
     assert Own().fused(1, 2) is None
+
+
+FURTHER = [SmoothL1(0.0), SmoothL1(3.0), Huber(np.inf)]
+ARITHMETIC = [x for x in (*ONE_OF_EACH, *FURTHER) if type(x) in fastpath.BY_PSI]
+
+
+@pytest.mark.parametrize("loss", ARITHMETIC, ids=repr)
+def test_losses_by_their_derivative(loss):
+    """rho = a·psi·r - b·psi², to 5 roundings of terms that are at most twice as large."""
+    a, b = fastpath.BY_PSI[type(loss)](loss)
+    r = np.concatenate([np.linspace(-5, 5, 1001), [0.0, -0.0, 1e-30, -1e30]])
+    psi, rho = loss.psi(r, XP), loss.rho(r, XP)
+    np.testing.assert_allclose(a * psi * r - b * psi * psi, rho, rtol=10 * 2.0**-52, atol=0)
+    assert (b * psi * psi <= 0.5 * a * psi * r * (1 + 2.0**-50)).all()
+    assert loss.rho(np.zeros(1), XP) == loss.psi(np.zeros(1), XP) == 0

@@ -282,3 +282,15 @@ def test_threads():
         thread.join()
     assert len(found) == 20
     assert all(v == expected[0] and np.array_equal(g, expected[1]) for v, g in found)
+
+
+def test_the_callers_warnings_are_as_they_were():
+    before = np.geterr()
+    x = np.array([np.inf, 1.0], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Criterion()(x, x, weight=np.array([0.0, 1.0], np.float32))
+        Criterion().value_and_grad(x, x, mask=np.array([False, True]))
+    assert np.geterr() == before
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        np.subtract(x, x)

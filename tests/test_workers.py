@@ -218,3 +218,32 @@ def test_pytorch_says_how_many(monkeypatch):
     finally:
         torch.set_num_threads(before)
     assert asked == [1, 2]
+
+
+def test_a_helper_who_begins_late_does_nothing():
+    worked = []
+    blocks = workers.Blocks(lambda blocks: worked.extend(blocks), 5, False)
+    blocks.end()
+    blocks.help()
+    assert worked == []
+
+
+def test_the_caller_waits_for_who_has_begun():
+    begun, let = threading.Event(), threading.Event()
+    done = []
+
+    def work(blocks):
+        if threading.current_thread() is helper:
+            for run in blocks:
+                begun.set()
+                let.wait(10)
+                done.append(run)
+
+    blocks = workers.Blocks(work, 5, False)
+    helper = threading.Thread(target=blocks.help)
+    helper.start()
+    begun.wait(10)
+    threading.Timer(0.05, let.set).start()
+    blocks.end()
+    assert len(done) == 1
+    helper.join()

@@ -9,7 +9,8 @@ CORE = tuple(
     f"tests/test_{name}.py"
     for name in (
         *("bits", "decomposition", "denominators", "dtypes", "fused_numpy", "losses", "new_loss"),
-        *("parameters", "properties", "reference", "semantics", "sketch", "statistics", "terms"),
+        *("memory", "parameters", "properties", "reference", "semantics", "sketch", "statistics"),
+        *("terms", "workers"),
     )
 )
 """On every framework that is installed, NumPy at least."""
