@@ -82,8 +82,8 @@ def bar_rows(rows: list[Row]) -> list[list[str]]:
         values = [value for value, _ in seen]
         median = statistics.median(values) if seen else math.nan
         verdict = "not measured" if not seen else "reached" if median <= bar.limit else "missed"
-        what = bar.what if bar.setting in ("default", bar.what) else f"{bar.what}, {bar.setting}"
-        what = bar.what if bar.setting.endswith("busy") else what
+        named = bar.setting == "default" or bar.setting in bar.what
+        what = bar.what if named else f"{bar.what}, {bar.setting}"
         if bar.measure in ("ratio", "worst"):
             what += f": {bar.ours} / {bar.against}"
         runs = ", ".join(say(unit * x).split(" ")[0] for x in values)
