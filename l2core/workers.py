@@ -85,13 +85,21 @@ def share(work: Callable[[Blocks], None], n: int, threads: int, widen: bool = Fa
     given several in a row.
     """
     blocks = Blocks(work, n, widen)
-    _call(blocks, min(threads, n, MOST) - 1)
+    _call(blocks, min(threads, n, MOST, _cores()) - 1)
     try:
         work(blocks)
     finally:
         blocks.end()
     if blocks.error is not None:
         raise blocks.error
+
+
+def _cores() -> int:
+    """Cores that the caller's thread may run on, which those that it starts inherit: one if it is
+    bound (OMP_PROC_BIND), where a helper would only take its time."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _call(blocks: Blocks, helpers: int) -> None:

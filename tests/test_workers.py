@@ -14,6 +14,18 @@ from l2core.onepass import Operands, one_pass, rule
 from paths import every_size_is_large
 
 
+@pytest.fixture(autouse=True)
+def many_cores(monkeypatch):
+    """On any machine."""
+    monkeypatch.setattr(workers, "_cores", lambda: 99)
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_no_more_than_the_cores_that_a_bound_thread_has(cores, monkeypatch):
+    monkeypatch.setattr(workers, "_cores", lambda: cores)
+    assert len(taken(8, wait=1e-3)) == cores
+
+
 def taken(threads, n=100, widen=False, wait=0.0):
     """What each thread was given, by its name."""
     seen = {}
@@ -139,6 +151,8 @@ import numpy as np
 from l2core import onepass
 from l2core.losses import SquaredError
 onepass.EACH = 1
+from l2core import workers
+workers._cores = lambda: 99
 n = 8 * onepass.BLOCK
 p, t = np.full(n, 3, "f4"), np.ones(n, "f4")
 
