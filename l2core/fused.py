@@ -23,10 +23,7 @@ from l2core.criterion import Criterion
 from l2core.dtypes import REAL_FLOATS, dtype_name
 from l2core.fastpath import SQUARES
 from l2core.memory import place
-from l2core.onepass import SHORT, Operands, added, dots, one_pass, quietly, rule, select
-
-SMALL = 1 << 18
-"""Elements up to which a whole residual costs less than blocks."""
+from l2core.onepass import SHORT, SMALL, Operands, added, dots, one_pass, quietly, rule, select
 
 FEW = 2_000
 """Elements up to which counting zeros costs less than to look for the least."""
@@ -44,19 +41,10 @@ def quick(
     mask: Array | None = None,
 ) -> Array | None:
     """The value of a small call of the usual kind, which nothing is wrong with; else None."""
-    simple = criterion._simple
-    if simple is None or type(pred) is not ndarray or type(target) is not ndarray:
+    simple = _simple(criterion, pred, target)
+    if simple is None or not criterion._symmetric:  # whose caller is looked at
         return None
     dtype, size = pred.dtype, pred.size
-    if (
-        (dtype is not FLOAT32 and dtype is not FLOAT64)
-        or target.dtype is not dtype
-        or pred.shape != target.shape
-        or not 0 < size <= SMALL
-        or simple[0] == "none"
-        or not criterion._symmetric  # whose caller is looked at
-    ):
-        return None
     if weight is not None or mask is not None:
         weight, mask, divisor = _factors(simple, pred, weight, mask)
         if divisor is None:
@@ -95,19 +83,10 @@ def quick_value_and_grad(
     mask: Array | None = None,
 ) -> tuple[Array, Array] | None:
     """The same, and the gradient to pred."""
-    simple = criterion._simple
-    if simple is None or type(pred) is not ndarray or type(target) is not ndarray:
+    simple = _simple(criterion, pred, target)
+    if simple is None or not pred.ndim:
         return None
     dtype, size = pred.dtype, pred.size
-    if (
-        (dtype is not FLOAT32 and dtype is not FLOAT64)
-        or target.dtype is not dtype
-        or pred.shape != target.shape
-        or not 0 < size <= SMALL
-        or not pred.ndim
-        or simple[0] == "none"
-    ):
-        return None
     if weight is None and mask is None:
         divisor: Any = size if simple[0] == "mean" else 1
     else:
@@ -128,6 +107,24 @@ def quick_value_and_grad(
     if not abs(total) <= _LARGEST[dtype]:
         return None
     return dtype.type(total) / divisor, grad
+
+
+def _simple(criterion: Criterion, pred: Array, target: Array) -> tuple[str, str] | None:
+    """The criterion's reduction to one number and its denominator, if a glance shows that these are
+    small arrays of one float dtype and shape."""
+    simple = criterion._simple
+    if simple is None or type(pred) is not ndarray or type(target) is not ndarray:
+        return None
+    dtype = pred.dtype
+    if (
+        (dtype is not FLOAT32 and dtype is not FLOAT64)
+        or target.dtype is not dtype
+        or pred.shape != target.shape
+        or not 0 < pred.size <= SMALL
+        or simple[0] == "none"
+    ):
+        return None
+    return simple
 
 
 def _factors(simple: tuple[str, str], pred: Array, weight: Any, mask: Any) -> tuple[Any, Any, Any]:

@@ -27,6 +27,8 @@ from l2core.workers import Blocks, share
 
 BLOCK = 1 << 18
 """Elements of a block of squares: 1 MB of float32."""
+SMALL = BLOCK
+"""Elements up to which a whole residual costs less than blocks."""
 EACH = 4
 """Blocks for a thread of its own: with fewer it takes as long to wake it."""
 ROW = 1024

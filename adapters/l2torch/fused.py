@@ -24,7 +24,7 @@ from torch import Tensor
 from l2core import Criterion
 from l2core.backend import Backend
 from l2core.call import Call
-from l2core.onepass import ROW, Rule, added, quietly
+from l2core.onepass import ROW, SMALL, Rule, added, quietly
 from l2core.prepared import Prepared
 from l2torch.halves import host
 from l2torch.internals import (
@@ -34,10 +34,8 @@ from l2torch.internals import (
     transforms_active,
 )
 from l2torch.native import native
-from l2torch.summed import REALS, Tensors, buffer, recorded_sum, rule_of, summed
+from l2torch.summed import REALS, Made, Tensors, buffer, recorded_sum, rule_of, summed
 
-SMALL = 1 << 18
-"""Elements up to which a whole residual costs less than blocks."""
 LARGE = 2_000_000
 """Elements from which blocks cost less than PyTorch's operators do where nothing is absent."""
 FEW = 16_000
@@ -204,8 +202,8 @@ def _value(
         return None
     if not recorded:
         return torch.full((), float(value), dtype=pred.dtype, device=pred.device)
-    made = divisor, 1.0, grad
-    return recorded_sum(tensors, criterion, backend, float(value), pred.dtype, made)
+    made = Made(criterion, backend, float(value), pred.dtype, divisor, 1.0, grad)
+    return recorded_sum(tensors, made)
 
 
 def _small(rule: Rule, p: Any, t: Any, w: Any, m: Any, scale: Any) -> tuple[float, Any]:
@@ -242,8 +240,8 @@ def fused(backend: Backend, criterion: Criterion, call: Call) -> Tensor | None:
     if not abs(total) <= torch.finfo(dtype).max:
         return None
     if recorded:
-        made = 1.0, upstream, grad
-        result = recorded_sum(tensors, criterion, backend, total, dtype, made)
+        made = Made(criterion, backend, total, dtype, 1.0, upstream, grad)
+        result = recorded_sum(tensors, made)
     else:
         result = torch.full((), total, dtype=dtype, device=pred.device)
     return cast(Tensor, criterion._reduced(result, inputs))

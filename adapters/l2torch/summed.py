@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -28,48 +28,44 @@ REALS: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.fl
 _NAMES = ("pred", "target", "weight", "mask")
 
 
-def recorded_sum(
-    tensors: Tensors,
-    criterion: Criterion,
-    backend: Backend,
-    value: float,
-    dtype: torch.dtype,
-    made: tuple[float, float, Tensor | None],
-) -> Tensor:
-    """A value of this dtype in the graph. ``made`` is by what it was divided, and the gradient to pred
-    for an upstream gradient: that number, and the tensor or None."""
-    given = criterion, backend, value, dtype, made
-    return cast(Tensor, _Value.apply(*tensors, *given))  # type: ignore[no-untyped-call]
+class Made(NamedTuple):
+    """A value, and what its gradient needs."""
+
+    criterion: Criterion
+    backend: Backend
+    value: float
+    dtype: torch.dtype
+    divisor: float
+    """By what the sum was divided."""
+    upstream: float
+    """The upstream gradient for which ``grad``, or None, is that to pred."""
+    grad: Tensor | None
+
+
+def recorded_sum(tensors: Tensors, made: Made) -> Tensor:
+    """The value in the graph."""
+    return cast(Tensor, _Value.apply(*tensors, made))  # type: ignore[no-untyped-call]
 
 
 class _Value(Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        pred: Tensor,
-        target: Tensor,
-        weight: Tensor | None,
-        mask: Tensor | None,
-        criterion: Criterion,
-        backend: Backend,
-        value: float,
-        dtype: torch.dtype,
-        made: tuple[float, float, Tensor | None],
+        ctx: Any, pred: Tensor, target: Tensor, weight: Any, mask: Any, made: Made
     ) -> Tensor:
         ctx.save_for_backward(pred, target, weight, mask)  # which notices changes in place
-        ctx.of, ctx.made = (criterion, backend, dtype, made[0]), made[1:]
-        return torch.full((), value, dtype=dtype, device=pred.device)
+        ctx.made = made
+        return torch.full((), made.value, dtype=made.dtype, device=pred.device)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         tensors, (to_pred, to_target) = ctx.saved_tensors, ctx.needs_input_grad[:2]
-        criterion, backend, dtype, divisor = ctx.of
+        criterion, backend, _, dtype, divisor, made_for, grad = ctx.made
         if torch.is_grad_enabled() or _batched(grads[0]):
             scale = grads[0] if divisor == 1 else grads[0] / divisor
             found = _plain(backend, criterion, tensors, (to_pred, to_target), scale)
             return (*found, *_REST)
         upstream = grads[0].item()
-        (made_for, grad), ctx.made = ctx.made, (1.0, None)  # its next owner may write into it
+        ctx.made = ctx.made._replace(grad=None)  # its next owner may write into it
         again, opposite = to_pred and (grad is None or made_for != upstream), None
         if again or to_target:
             kind = REALS[dtype]
@@ -84,7 +80,7 @@ class _Value(Function):
         return (grad, opposite, *_REST)
 
 
-_REST = (None,) * 7
+_REST = (None,) * 3
 """The gradients to what is no tensor, or has none."""
 
 
