@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +25,6 @@ from l2core.backend import Backend
 from l2core.call import Call
 from l2core.onepass import ROW, SMALL, Rule, added, quietly
 from l2core.prepared import Prepared
-from l2torch.halves import host
 from l2torch.internals import (
     dispatch_modes,
     forward_mode,
@@ -123,8 +121,8 @@ def _seen(
         or not all(x is None or _dense(x) for x in (pred, target, weight, mask))
     ):
         return None
-    divisor = _divisor(simple, pred, weight, mask)
-    if divisor is None:
+    divisor = float(_divisor(simple, pred, weight, mask))
+    if not 0 < divisor < math.inf:
         return None
     return _value(backend, criterion, (pred, target, weight, mask), divisor, recorded)
 
@@ -148,36 +146,22 @@ def _by_operators(
     factor: Any = mask if weight is None else weight
     few = not recorded and each.ndim == 1 and each.numel() <= ROW
     value = each.dot(factor) if few and mask is None else (each * factor).sum()
-    reduction, by = simple
-    if reduction == "mean":
-        if by == "size":
-            value = value / pred.numel()
-        else:
-            weighs = by == "weight" and mask is None
-            divisor = factor.sum() if weighs else factor.count_nonzero().to(pred.dtype)
-            times = pred.numel() // factor.numel()
-            value = value / (divisor if times == 1 else divisor * times)
+    if simple[0] == "mean":
+        value = value / _divisor(simple, pred, weight, mask)
     return cast(Tensor, value) if math.isfinite(value.item()) else None
 
 
 def _divisor(
     simple: tuple[str, str], pred: Tensor, weight: Tensor | None, mask: Tensor | None
-) -> float | None:
-    """What the value is divided by, as the plain path has it to the last bit; None for the unusual."""
+) -> Tensor | float:
+    """What the value is divided by, as the plain path has it to the last bit."""
     reduction, by = simple
-    if reduction == "sum":
-        return 1.0
     factor, size = mask if weight is None else weight, pred.numel()
-    if by == "size" or factor is None:
-        return float(size)
-    if by == "weight" and mask is None:
-        total = factor.sum()
-        divisor = (total if factor.numel() == size else total * (size // factor.numel())).item()
-    else:
-        kind = REALS[pred.dtype]
-        count = kind(np.count_nonzero(host(factor)))
-        divisor = float(count if factor.numel() == size else count * kind(size // factor.numel()))
-    return divisor if 0 < divisor < math.inf else None
+    if reduction == "sum" or by == "size" or factor is None:
+        return 1.0 if reduction == "sum" else float(size)
+    weighs = by == "weight" and mask is None
+    total = factor.sum() if weighs else factor.count_nonzero().to(pred.dtype)
+    return total if factor.numel() == size else total * (size // factor.numel())
 
 
 def _value(
