@@ -52,6 +52,18 @@ def test_nan_has_a_gradient_of_nan(loss, reduction):
     assert value.isnan().any()
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_pytorch_whose_sign_has_a_derivative_is_not_asked(reduction, monkeypatch):
+    monkeypatch.setattr(native, "_flat", lambda: False)
+    pred, target = AT_KINKS.clone().requires_grad_(), torch.zeros_like(AT_KINKS)
+    criterion = l2torch.Criterion(AbsoluteError(), reduction)
+    assert native.native(criterion.criterion, reduction, pred, target) is None
+    assert native.native(criterion.criterion, reduction, pred.detach(), target) is not None
+    (first,) = torch.autograd.grad(criterion(pred, target).sum(), pred, create_graph=True)
+    assert torch.equal(first * (9 if reduction == "mean" else 1), pred.sign())
+    assert not torch.autograd.grad(first.sum(), pred)[0].any()
+
+
 @pytest.mark.parametrize("n", [5, 300_000])
 @pytest.mark.parametrize("loss", [SmoothL1(0.3), SmoothL1(2.0**-20), Huber(1e-40)], ids=repr)
 def test_parameters_for_which_pytorch_rounds_otherwise(loss, n):
