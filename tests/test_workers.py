@@ -166,7 +166,7 @@ assert total() == 4 * n
 
 def run(script):
     done = subprocess.run(
-        [sys.executable, "-c", SETUP + script],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", SETUP + script],
         capture_output=True,
         text=True,
         timeout=60,

@@ -110,6 +110,14 @@ smooth_l1_loss: Callable[..., Any] = found(
 )
 
 
+def saved_residual(node: Any) -> Any:
+    """What the node of a sign has kept, below that of its product with an upstream gradient."""
+    for below, _ in getattr(node, "next_functions", ()):
+        if below is not None and below.name() == "SgnBackward0":
+            return getattr(below, "_saved_self", None)
+    return None
+
+
 def saved_pair(node: Any) -> tuple[Any, Any] | None:
     """What a node of a loss's graph, or of its gradient's, has kept: pred and target."""
     try:

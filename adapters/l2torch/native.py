@@ -2,14 +2,14 @@
 
 Gradients have the bits of the plain path, but that one for an upstream gradient that is no power of
 2 may differ in the last one. What they lose is put right: the absolute error's gradient at NaN is 0
-there, and Huber's second derivative 0 where the residual is delta, and at NaN.
+there, its second derivative a tensor without memory, and Huber's 0 where the residual is delta, and at
+NaN.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -23,6 +23,7 @@ from l2torch.internals import (
     l1_loss,
     mse_loss,
     saved_pair,
+    saved_residual,
     smooth_l1_loss,
 )
 
@@ -102,21 +103,22 @@ def _absolute(pred: Tensor, target: Tensor, number: int) -> Tensor | None:
     value = cast(Tensor, l1_loss(pred, target, number))
     if value.requires_grad:
         # A NaN's gradient would be 0. It is looked for where a look does not wait, nor is watched.
-        if not pred.is_cpu or dispatch_modes() or not _flat():
+        if not pred.is_cpu or dispatch_modes():
             return None
         if math.isnan(value.item() if number else value.detach().sum().item()):
             return None
+        node: Any = value.grad_fn
+        (node.next_functions[0][0] if number else node).register_hook(_again)
     return value
 
 
-@cache
-def _flat() -> bool:
-    """Whether the derivative of a sign is 0 in this PyTorch: in 2.6 it is what rounding leaves."""
-    x = torch.tensor([1e-30, 1e-10, 0.3, 7.0], device="cpu", requires_grad=True)
-    with torch.enable_grad():
-        (first,) = torch.autograd.grad(x.abs().sum(), x, create_graph=True)
-        (second,) = torch.autograd.grad(first.sum(), x)
-    return not second.any().item()
+def _again(found: tuple[Tensor | None, ...], upstream: tuple[Tensor, ...]) -> Any:
+    """A hook of the node of |r|, whose gradient it makes anew if that is to be differentiated: into
+    real zeros, where PyTorch's have no memory, and NumPy reads anything."""
+    if not torch.is_grad_enabled():
+        return None
+    r = saved_residual(found[0].grad_fn) if found[0] is not None else None
+    return None if r is None else (upstream[0] * derivative(AbsoluteError(), 0, r),)
 
 
 _HOOKS: dict[tuple[type[Loss], float, int], Callable[..., Any]] = {}

@@ -103,6 +103,7 @@ def test_the_public_function_stands_in_for_a_loss(name, reduction):
 
 def test_a_node_that_keeps_nothing_says_so():
     assert internals.saved_pair(object()) is None
+    assert internals.saved_residual(object()) is None
 
 
 def test_they_stand_in_one_room():
