@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-VARIANTS = ("unweighted", "weighted", "masked")
+VARIANTS = ("unweighted", "weighted", "masked", "Huber", "L1")
 ULP = float(np.finfo(np.float32).eps)
 
 
@@ -54,16 +54,36 @@ def inputs(variant: str, n: int, seed: int) -> tuple[np.ndarray, ...]:
 
 def reference(variant: str, pred, target, weight, mask) -> tuple[float, np.ndarray]:
     """Value and gradient in float64."""
-    factor = {"unweighted": np.ones_like(mask), "weighted": weight, "masked": mask}[variant]
+    factor = {"weighted": weight, "masked": mask}.get(variant, np.ones_like(mask))
     factor = factor.astype(np.float64)
     r = np.where(factor > 0, pred.astype(np.float64) - np.where(factor > 0, target, 0), 0)
-    total = factor.sum()
+    total, size = factor.sum(), np.abs(r)
+    if variant == "L1":
+        return size.mean(), np.sign(r) / total
+    if variant == "Huber":  # delta 1
+        rho = np.where(size <= 1, r * r / 2, size - 0.5)
+        return rho.mean(), np.clip(r, -1, 1) / total
     return (factor * r * r).sum() / total, 2 * factor * r / total
 
 
-def check(variant: str, arrays: tuple[np.ndarray, ...], value: float, grad: np.ndarray) -> None:
-    """Raise unless value and gradient are those of float64, up to float32's roundings."""
-    exact, gradient = reference(variant, *arrays)
+def seeds(n: int) -> range:
+    """Of fresh inputs: fewer where NumPy's float64 takes seconds."""
+    return range(3 if n < 1e7 else 1)
+
+
+def check(
+    variant: str,
+    arrays: tuple[np.ndarray, ...],
+    expected: tuple[float, np.ndarray],
+    value: float,
+    grad: np.ndarray,
+    name: str = "ours",
+) -> None:
+    """Raise unless value and gradient are those of float64, up to float32's roundings.
+
+    At a kink others may have another gradient: JAX's of |0| is 1.
+    """
+    exact, gradient = expected
     n = arrays[0].size
     # A tree over n elements and their 5 roundings; of Σω another tree; and a GPU's own blocks.
     bound = 2 * (4 * max(1, np.log2(n)) + 10) * ULP
@@ -71,6 +91,8 @@ def check(variant: str, arrays: tuple[np.ndarray, ...], value: float, grad: np.n
         raise ValueError(f"{variant}, n={n}: expected the value {exact!r}, got {value!r}")
     # Residual, 1/Σω, its products: 4 roundings, and the tree of Σω; r itself errs absolutely.
     error = np.abs(grad - gradient)
+    if variant == "L1" and name != "ours":
+        error[gradient == 0] = 0
     allowed = bound * np.abs(gradient) + ULP * np.abs(gradient).max()
     if not (error <= allowed).all():
         worst = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
@@ -92,7 +114,17 @@ def torch_contenders(variant: str) -> dict[str, Callable]:
     import l2torch
 
     F, ours, builtin = torch.nn.functional, l2torch.MSELoss(), torch.nn.MSELoss()
+    huber, l1 = (l2torch.HuberLoss(), torch.nn.HuberLoss()), (l2torch.L1Loss(), torch.nn.L1Loss())
     found = {
+        "Huber": {
+            "ours": lambda p, t, w, m: huber[0](p, t),
+            "built-in": lambda p, t, w, m: huber[1](p, t),
+        },
+        "L1": {
+            "ours": lambda p, t, w, m: l1[0](p, t),
+            "built-in": lambda p, t, w, m: l1[1](p, t),
+            "hand": lambda p, t, w, m: (p - t).abs().mean(),
+        },
         "unweighted": {
             "ours": lambda p, t, w, m: ours(p, t),
             "built-in": lambda p, t, w, m: builtin(p, t),
@@ -108,7 +140,8 @@ def torch_contenders(variant: str) -> dict[str, Callable]:
             "hand": lambda p, t, w, m: torch.where(m, p - t, 0.0).square().sum() / m.sum(),
         },
     }[variant]
-    compiled = {f"{name}, compiled": torch.compile(found[name]) for name in ("ours", "hand")}
+    other = "hand" if "hand" in found else "built-in"
+    compiled = {f"{name}, compiled": torch.compile(found[name]) for name in ("ours", other)}
     return {**found, **compiled}
 
 
@@ -158,9 +191,11 @@ def run_torch(device: str, sizes: list[int], rounds: int) -> Iterator[Result]:
             functions = torch_contenders(variant)
             if n != sizes[-1]:  # a compilation takes long
                 functions = {k: f for k, f in functions.items() if "compiled" not in k}
-            for seed in range(3):
-                for f in functions.values():
-                    torch_check(f, variant, inputs(variant, n, seed), device)
+            for seed in seeds(n):
+                arrays = inputs(variant, n, seed)
+                expected = reference(variant, *arrays)
+                for key, f in functions.items():
+                    torch_check(key, f, variant, arrays, expected, device)
             arrays = [torch.from_numpy(x).to(device) for x in inputs(variant, n, 9)]
             for what in ("f", "f+g"):
                 calls = torch_calls(functions, what, arrays)
@@ -168,7 +203,9 @@ def run_torch(device: str, sizes: list[int], rounds: int) -> Iterator[Result]:
                 yield result("torch", named, what, variant, n, seen)
 
 
-def torch_check(f: Callable, variant: str, arrays: tuple[np.ndarray, ...], device: str) -> None:
+def torch_check(
+    name: str, f: Callable, variant: str, arrays: tuple, expected: tuple, device: str
+) -> None:
     import torch
 
     p, t, w, m = (torch.from_numpy(x.copy()).to(device) for x in arrays)
@@ -179,7 +216,7 @@ def torch_check(f: Callable, variant: str, arrays: tuple[np.ndarray, ...], devic
     with waiting_forbidden(device):
         value = f(p, t, w, m)
         value.backward()
-    check(variant, arrays, value.item(), p.grad.cpu().numpy())
+    check(variant, arrays, expected, value.item(), p.grad.cpu().numpy(), name)
 
 
 def torch_calls(functions: dict[str, Callable], what: str, arrays: list) -> dict[str, Callable]:
@@ -210,8 +247,16 @@ def jax_contenders(variant: str) -> dict[str, Callable]:
 
     import l2jax
 
-    ours = l2jax.Criterion()
+    ours, huber, l1 = (l2jax.Criterion(x) for x in ("squared_error", "huber", "absolute_error"))
     return {
+        "Huber": {
+            "ours": lambda p, t, w, m: huber(p, t),
+            "built-in": lambda p, t, w, m: optax.huber_loss(p, t).mean(),
+        },
+        "L1": {
+            "ours": lambda p, t, w, m: l1(p, t),
+            "hand": lambda p, t, w, m: jnp.abs(p - t).mean(),
+        },
         "unweighted": {
             "ours": lambda p, t, w, m: ours(p, t),
             "built-in": lambda p, t, w, m: optax.squared_error(p, t).mean(),
@@ -236,14 +281,15 @@ def run_jax(device: str, sizes: list[int], rounds: int, queued: int = 10) -> Ite
     for n in sizes:
         for variant in VARIANTS:
             functions = jax_contenders(variant)
-            for seed in range(3):
+            for seed in seeds(n):
                 arrays = inputs(variant, n, seed)
+                expected = reference(variant, *arrays)
                 given = [jax.device_put(x, place) for x in arrays]
-                for f in functions.values():
+                for key, f in functions.items():
                     poison = jnp.full(2 * n + 1024, jnp.nan, device=place)
                     jax.block_until_ready(poison).delete()  # what is allocated next holds NaN
                     value, grad = jax.jit(jax.value_and_grad(f))(*given)
-                    check(variant, arrays, float(value), np.asarray(grad))
+                    check(variant, arrays, expected, float(value), np.asarray(grad), key)
             given = [jax.device_put(x, place) for x in inputs(variant, n, 9)]
             for what in ("f", "f+g"):
                 calls = {
@@ -268,27 +314,52 @@ def result(framework, device, what, variant, n, seen) -> Result:
     """Medians, and the floor: the traffic of inputs and gradient at the speed of the copy."""
     seconds = {name: statistics.median(x) for name, x in seen.items()}
     speed = 8 * n / seconds.pop("copy")
-    traffic = 8 + {"unweighted": 0, "weighted": 4, "masked": 1}[variant] + 4 * (what == "f+g")
+    traffic = 8 + {"weighted": 4, "masked": 1}.get(variant, 0) + 4 * (what == "f+g")
     return Result(framework, device, what, variant, n, seconds, traffic * n / speed, speed)
 
 
+def columns(r: Result) -> list[str]:
+    """A row of the table: times, then ours in times of each other."""
+    ours = r.seconds["ours"]
+    compiled = r.seconds.get("ours, compiled")
+
+    def over(name: str, mine: float | None = ours) -> str:
+        known = name in r.seconds and mine is not None
+        return f"{mine / r.seconds[name]:.2f}" if known and mine is not None else ""
+
+    against = "hand, compiled" if "hand, compiled" in r.seconds else "built-in, compiled"
+    return [
+        r.framework,
+        r.variant,
+        r.what,
+        f"{r.n:.0e}".replace("e+0", "e"),
+        f"{1e6 * ours:.0f}",
+        f"{ours / r.floor:.1f}",
+        over("built-in"),
+        over("hand"),
+        "" if compiled is None else f"{1e6 * compiled:.0f}",
+        over(against, compiled),
+    ]
+
+
+HEAD = (
+    "framework|loss|call|n|ours, µs|times the floor|built-in|by hand|compiled, µs|theirs compiled"
+)
+
+
 def table(results: list[Result]) -> Table:
-    shown = Table(title="Median of a call in µs; (ours / it)", title_justify="left")
-    names = list(dict.fromkeys(name for r in results for name in r.seconds))
-    for name in ("framework", "call", "n", "copy GB/s", "floor", *names):
-        shown.add_column(name, justify="left" if name in ("framework", "call") else "right")
+    shown = Table()
+    for i, name in enumerate(HEAD.split("|")):
+        shown.add_column(name, justify="left" if i < 3 else "right")
     for r in results:
-        ours = r.seconds["ours"]
-        cells = [
-            f"{1e6 * r.seconds[name]:.4g} ({ours / r.seconds[name]:.2f})"
-            if name in r.seconds
-            else ""
-            for name in names
-        ]
-        speed = f"{r.copy_bytes_a_second / 1e9:.0f}"
-        floor = f"{1e6 * r.floor:.4g} ({ours / r.floor:.2f})"
-        shown.add_row(r.framework, f"{r.what} {r.variant}", f"{r.n:.0e}", speed, floor, *cells)
+        shown.add_row(*columns(r))
     return shown
+
+
+def markdown(results: list[Result]) -> str:
+    """The same for docs/speed.md."""
+    rows = [HEAD.split("|"), ["---"] * 3 + ["---:"] * 7, *(columns(r) for r in results)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def main() -> None:
@@ -300,21 +371,27 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=float, default=[1e4, 1e6, 1e7, 1e8])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--from", dest="source", type=Path, help="print a JSON as Markdown")
     arguments = parser.parse_args()
+    if arguments.source:
+        found = json.loads(arguments.source.read_text())["results"]
+        print(markdown([Result(**row) for row in found]))
+        return
     runs = {"torch": run_torch, "jax": run_jax}
     console, results = Console(width=150), []
+    versions = {name: version(name) for name in ("l2core", *arguments.frameworks)}
     for name in arguments.frameworks:
         for found in runs[name](
             arguments.device, [int(n) for n in arguments.sizes], arguments.rounds
         ):
             results.append(found)
             console.print(f"{found.framework} {found.what} {found.variant} n={found.n:.0e}: right")
-    versions = {name: version(name) for name in ("l2core", *arguments.frameworks)}
+            if arguments.json:  # each time: a machine that is lent may go
+                rows = [asdict(r) for r in results]
+                document = {"versions": versions, "results": rows}
+                arguments.json.write_text(json.dumps(document, indent=1))
     console.print(table(results))
     console.print(f"Devices: {sorted({r.device for r in results})}, {versions}")
-    if arguments.json:
-        rows = [asdict(r) for r in results]
-        arguments.json.write_text(json.dumps({"versions": versions, "results": rows}, indent=1))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ UNUSUAL = {
     "complex": (Criterion(), ONES.cfloat(), ONES.cfloat(), {}),
     "subclass as pred": (Criterion(), ONES.as_subclass(Own), ONES, {}),
     "subclass as target": (Criterion(), ONES, ONES.as_subclass(Own), {}),
-    "meta": (Criterion(HalfSquaredError()), ONES.to("meta"), ONES.to("meta"), {}),
     "both": (Criterion(), ONES, ONES, {"weight": ONES, "mask": ONES > 0}),
     "a number": (Criterion(denominator="count"), ONES, ONES, {"weight": 2.0}),
     "weight per output": (Criterion(), ONES, ONES, {"weight": ONES[:1]}),

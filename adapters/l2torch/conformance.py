@@ -27,6 +27,7 @@ class TorchHarness(AutogradHarness):
     """Eager, and compiled whole by inductor."""
 
     name: str = "torch"
+    device: str = "cpu"
     modes: tuple[str, ...] = ("eager", "compile")
     dtypes: tuple[str, ...] = (*DTYPES, "bfloat16")
 
@@ -36,7 +37,7 @@ class TorchHarness(AutogradHarness):
 
     def array(self, x: Any, dtype: str | None = None) -> Tensor:
         """See :class:`l2core.conformance.Harness`."""
-        tensor = torch.from_numpy(np.array(x))
+        tensor = torch.from_numpy(np.array(x)).to(self.device)
         return tensor if dtype is None else tensor.to(getattr(torch, dtype))
 
     def numpy(self, x: Tensor) -> NumpyArray:
@@ -81,7 +82,7 @@ class TorchHarness(AutogradHarness):
             "jvp": _jvp,
             "vmap": lambda f, *stacked: torch.func.vmap(f)(*stacked),
             "vmap_grad": lambda f, *stacked: torch.func.vmap(torch.func.grad(f))(*stacked),
-            "layouts": _layouts,
+            "layouts": self._layouts,
             "threads": _threads,
         }
 
@@ -90,9 +91,10 @@ class TorchHarness(AutogradHarness):
         """See :class:`l2core.conformance.Writing`."""
         gradient = "{wrt}.requires_grad_()\n{call}.sum().backward()\nprint({wrt}.grad)"
         f = "lambda pred, target: {call}"
+        place = "" if self.device == "cpu" else f", device={self.device!r}"
         return Writing(
             imports="import torch",
-            array="torch.tensor({data}, dtype=torch.{dtype})",
+            array=f"torch.tensor({{data}}, dtype=torch.{{dtype}}{place})",
             gradient=gradient,
             modes={"compile": f"torch.compile({f}, fullgraph=True)(pred, target)"},
             features={
@@ -103,6 +105,19 @@ class TorchHarness(AutogradHarness):
                 "vmap_grad": f"torch.func.vmap(torch.func.grad({f}))(pred, target)",
             },
         )
+
+    def _layouts(self, x: NumpyArray) -> list[Tensor]:
+        """NumPy's that torch can hold (none backwards in memory), and storage with an offset."""
+        ordered = [y for y in numpy_layouts(x) if all(n >= 0 for n in y.strides)]
+        held = [self._as_it_lies(torch.from_numpy(y)) for y in ordered]
+        padded = self.array(np.pad(x.reshape(-1), 1))
+        return [*held, padded[1:-1].view(x.shape)]
+
+    def _as_it_lies(self, x: Tensor) -> Tensor:
+        """x on the device, with its strides, where a copy alone would drop its gaps and repeats."""
+        span = 1 + sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True))
+        there = torch.as_strided(x, (span if x.numel() else 0,), (1,)).to(self.device)
+        return torch.as_strided(there, x.shape, x.stride())
 
 
 def _second(f: Callable[..., Tensor], x: Tensor) -> Tensor:
@@ -126,13 +141,6 @@ def _jvp(f: Callable[..., Tensor], x: Tensor, v: Tensor) -> Tensor:
     return tangent
 
 
-def _layouts(x: NumpyArray) -> list[Tensor]:
-    """NumPy's that torch can hold (none backwards in memory), and storage with an offset."""
-    held = [torch.from_numpy(y) for y in numpy_layouts(x) if all(n >= 0 for n in y.strides)]
-    padded = torch.from_numpy(np.pad(x.reshape(-1), 1))
-    return [*held, padded[1:-1].view(x.shape)]
-
-
 @contextmanager
 def _threads(n: int) -> Iterator[None]:
     before = torch.get_num_threads()
@@ -144,5 +152,6 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def harnesses() -> list[TorchHarness]:
-    """The one of PyTorch."""
-    return [TorchHarness()]
+    """The one of PyTorch, and one on CUDA where there is such a device."""
+    found = [TorchHarness()]
+    return [*found, TorchHarness("torch-cuda", "cuda")] if torch.cuda.is_available() else found

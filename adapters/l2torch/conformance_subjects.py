@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
+
+import torch
 
 from l2core import (
     AbsoluteError,
@@ -38,11 +41,13 @@ FUNCTIONS = {"mse_loss": SquaredError(), "l1_loss": AbsoluteError(), "huber_loss
 
 
 def subjects() -> list[Subject]:
-    """Ours and PyTorch's; torchmetrics' if it is installed."""
+    """Ours, again where there is CUDA; PyTorch's; torchmetrics' if it is installed."""
     ours = [of_ours("l2torch", "torch", "l2torch.Criterion")]
     ours += [_ours(name, losses) for name, losses in {**MODULES, **MORE}.items()]
     theirs = [_theirs(name, losses) for name, losses in MODULES.items()]
     theirs += [_function(name, loss) for name, loss in FUNCTIONS.items()]
+    if torch.cuda.is_available():
+        ours += [replace(x, name=f"{x.name} on CUDA", harness="torch-cuda") for x in ours]
     return [*ours, *theirs, *(_metrics() if find_spec("torchmetrics") is not None else [])]
 
 

@@ -1,4 +1,4 @@
-"""The fast paths of PyTorch on a CPU. They can be deleted.
+"""The fast paths of PyTorch. They can be deleted.
 
 A small call costs what Python does: what a glance shows to be right goes to PyTorch's own function
 at once (:mod:`l2torch.native`), or, where elements are weighted or selected, to NumPy's operators in
@@ -6,6 +6,8 @@ the same memory, which cost a third of PyTorch's. A large tensor costs what it m
 it is summed up in one pass over blocks (:mod:`l2core.onepass`), by as many threads as PyTorch has.
 None of them waits for another, as PyTorch's do at the end of every operator: where other processes
 have the cores, that takes milliseconds.
+
+On an accelerator what no function of PyTorch means is :mod:`l2torch.launches`; the rest is of a CPU.
 
 The gradient is made in the same pass, for the upstream gradient 1; ``backward`` hands it over, or
 makes it anew if another comes. It has the bits of the plain path. A sum that is not finite is left
@@ -31,8 +33,9 @@ from l2torch.internals import (
     is_tracing,
     transforms_active,
 )
+from l2torch.launches import launched
 from l2torch.native import native
-from l2torch.summed import REALS, Made, Tensors, buffer, recorded_sum, rule_of, summed
+from l2torch.summed import REALS, Made, Tensors, buffer, divisor, recorded_sum, rule_of, summed
 
 LARGE = 2_000_000
 """Elements from which blocks cost less than PyTorch's operators do where nothing is absent."""
@@ -71,7 +74,7 @@ def quick(
         value = native(criterion, reduction, pred, target)
         if value is not None or reduction == "none":
             return value
-    if reduction == "none" or not pred.is_cpu or dispatch_modes():
+    if reduction == "none" or dispatch_modes():
         return None
     try:
         return _seen(backend, criterion, simple, pred, target, weight, mask)
@@ -88,8 +91,8 @@ def _seen(
     weight: Any,
     mask: Any,
 ) -> Tensor | None:
-    shape, size = pred.shape, pred.numel()
-    if target.shape != shape or not size or not target.is_cpu:
+    shape, size, host = pred.shape, pred.numel(), pred.is_cpu
+    if target.shape != shape or not size or target.is_cpu is not host:
         return None
     recorded, learned = torch.is_grad_enabled(), False
     if recorded:
@@ -100,7 +103,7 @@ def _seen(
             (weight is not None and mask is not None)
             or type(factor) not in _KINDS
             or factor.dtype is not (pred.dtype if mask is None else torch.bool)
-            or not factor.is_cpu
+            or factor.is_cpu is not host
         ):
             return None
         own = factor.shape
@@ -110,21 +113,25 @@ def _seen(
             factor = factor.view(own + (1,) * (len(shape) - len(own)))
             weight, mask = (factor, None) if mask is None else (None, factor)
         learned = factor.requires_grad and torch.is_grad_enabled()
-        if size < LARGE and (mask is None or (size < FEW and not recorded)):
+        if host and size < LARGE and (mask is None or (size < FEW and not recorded)):
             wanted = recorded or learned
             value = _by_operators(criterion, simple, pred, target, weight, mask, wanted)
             if value is not None:
                 return value
+    if not host:
+        tensors = pred, target, weight, mask
+        apart = learned or any(x is not None and x.device != pred.device for x in tensors)
+        return None if apart else launched(backend, criterion, simple, tensors)
     if (
         learned
         or not shape
         or not all(x is None or _dense(x) for x in (pred, target, weight, mask))
     ):
         return None
-    divisor = float(_divisor(simple, pred, weight, mask))
-    if not 0 < divisor < math.inf:
+    by = float(divisor(simple, pred, weight, mask))
+    if not 0 < by < math.inf:
         return None
-    return _value(backend, criterion, (pred, target, weight, mask), divisor, recorded)
+    return _value(backend, criterion, (pred, target, weight, mask), by, recorded)
 
 
 def _by_operators(
@@ -147,31 +154,18 @@ def _by_operators(
     few = not recorded and each.ndim == 1 and each.numel() <= ROW
     value = each.dot(factor) if few and mask is None else (each * factor).sum()
     if simple[0] == "mean":
-        value = value / _divisor(simple, pred, weight, mask)
+        value = value / divisor(simple, pred, weight, mask)
     return cast(Tensor, value) if math.isfinite(value.item()) else None
 
 
-def _divisor(
-    simple: tuple[str, str], pred: Tensor, weight: Tensor | None, mask: Tensor | None
-) -> Tensor | float:
-    """What the value is divided by, as the plain path has it to the last bit."""
-    reduction, by = simple
-    factor, size = mask if weight is None else weight, pred.numel()
-    if reduction == "sum" or by == "size" or factor is None:
-        return 1.0 if reduction == "sum" else float(size)
-    weighs = by == "weight" and mask is None
-    total = factor.sum() if weighs else factor.count_nonzero().to(pred.dtype)
-    return total if factor.numel() == size else total * (size // factor.numel())
-
-
 def _value(
-    backend: Backend, criterion: Criterion, tensors: Tensors, divisor: float, recorded: bool
+    backend: Backend, criterion: Criterion, tensors: Tensors, by: float, recorded: bool
 ) -> Tensor | None:
-    """The sum over a divisor; None if it is not finite. All are dense, of one dtype, on the CPU."""
+    """The sum over ``by``; None if it is not finite. All are dense, of one dtype, on the CPU."""
     pred, target, weight, mask = tensors
     size = pred.numel()
     kind = REALS[pred.dtype]
-    scale = kind(1.0 / divisor) if recorded and pred.requires_grad else None
+    scale = kind(1.0 / by) if recorded and pred.requires_grad else None
     if size > SMALL:
         grad = None if scale is None else buffer(pred)
         total = summed(criterion.loss, tensors, pred.dtype, grad, scale)
@@ -181,12 +175,12 @@ def _value(
         w, m = None if weight is None else weight.numpy(), None if mask is None else mask.numpy()
         total, r = quietly(_small, rule_of(criterion.loss), p, t, w, m, scale)
         grad = None if scale is None else torch.from_numpy(r)
-    value = kind(total) / kind(divisor)
+    value = kind(total) / kind(by)
     if not math.isfinite(value):
         return None
     if not recorded:
         return torch.full((), float(value), dtype=pred.dtype, device=pred.device)
-    made = Made(criterion, backend, float(value), pred.dtype, divisor, 1.0, grad)
+    made = Made(criterion, backend, float(value), pred.dtype, by, 1.0, grad)
     return recorded_sum(tensors, made)
 
 

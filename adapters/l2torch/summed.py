@@ -60,9 +60,9 @@ class _Value(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         tensors, (to_pred, to_target) = ctx.saved_tensors, ctx.needs_input_grad[:2]
         criterion, backend, _, dtype, divisor, made_for, grad = ctx.made
-        if torch.is_grad_enabled() or _batched(grads[0]):
+        if torch.is_grad_enabled() or batched(grads[0]):
             scale = grads[0] if divisor == 1 else grads[0] / divisor
-            found = _plain(backend, criterion, tensors, (to_pred, to_target), scale)
+            found = plain_gradients(backend, criterion, tensors, (to_pred, to_target), scale)
             return (*found, *_REST)
         upstream = grads[0].item()
         ctx.made = ctx.made._replace(grad=None)  # its next owner may write into it
@@ -84,12 +84,12 @@ _REST = (None,) * 3
 """The gradients to what is no tensor, or has none."""
 
 
-def _batched(x: Tensor) -> bool:
+def batched(x: Tensor) -> bool:
     """Whether x stands for several tensors, as under ``autograd.grad(is_grads_batched=True)``."""
     return transforms_active() or legacy_batched(x)
 
 
-def _plain(
+def plain_gradients(
     backend: Backend,
     criterion: Criterion,
     tensors: Tensors,
@@ -110,6 +110,19 @@ def _plain(
         grad = torch.where(inputs.present, grad, 0.0)
     pairs = ((pred, needed[0], grad), (target, needed[1], -grad))
     return [g.to(x.dtype) if need else None for x, need, g in pairs]
+
+
+def divisor(
+    simple: tuple[str, str], pred: Tensor, weight: Tensor | None, mask: Tensor | None
+) -> Tensor | float:
+    """What the value is divided by, as the plain path has it to the last bit."""
+    reduction, by = simple
+    factor, size = mask if weight is None else weight, pred.numel()
+    if reduction == "sum" or by == "size" or factor is None:
+        return 1.0 if reduction == "sum" else float(size)
+    weighs = by == "weight" and mask is None
+    total = factor.sum() if weighs else factor.count_nonzero().to(pred.dtype)
+    return total if factor.numel() == size else total * (size // factor.numel())
 
 
 def buffer(x: Tensor) -> Tensor:
