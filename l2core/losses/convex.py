@@ -1,97 +1,15 @@
-"""Every loss, once: ``rho``, its derivative ``psi`` and its second derivative ``curvature``.
-
-All are functions of the residual ``r = pred - target``, element by element, written over an array
-namespace ``xp`` (:class:`l2core.arrays.Namespace`); the result has the shape and dtype of ``r``.
-NaN in gives NaN out. The expressions avoid what compilers may rewrite into other bits (an array
-divided by a constant) and branches that overflow where the true result does not.
-
-A loss is a frozen dataclass, hence hashable and static under ``jit``. Defining a subclass registers
-it under its class name, which is how :meth:`l2core.Criterion.from_config` and the tests find it.
-"""
+"""The convex losses of the residual alone."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
 
 from l2core.arrays import Array, Namespace
 from l2core.dtypes import is_complex
-
-LOSSES: dict[str, type[Loss]] = {}
-"""Every known loss by class name, in order of definition."""
-
-_FLOAT32_TINY = 2.0**-126
-
-
-class Loss(ABC):
-    """A pointwise loss of the residual; subclass it, as a frozen dataclass, to add one.
-
-    ``complex_valued`` says that rho has a meaning for complex residuals (real result);
-    ``symmetric`` that rho(-r) = rho(r). ``parameters`` may come with a call, as numbers or arrays,
-    which rho, psi and curvature take by name; those in ``needs``, which are no fields, have to.
-    """
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]  # of each, though not of this base
-    complex_valued: ClassVar[bool] = False
-    symmetric: ClassVar[bool] = False
-    parameters: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        plain = (getattr(cls, name) for name in ("rho", "psi", "curvature"))
-        if any(getattr(function, "__isabstractmethod__", False) for function in plain):
-            return  # a base of losses
-        known = LOSSES.get(cls.__name__)
-        if known is not None and (known.__module__, known.__qualname__) != (
-            cls.__module__,
-            cls.__qualname__,
-        ):
-            raise ValueError(
-                f"{cls.__name__}: expected a name that no other loss has, "
-                f"got the name of {known.__module__}.{known.__qualname__}"
-            )
-        LOSSES[cls.__name__] = cls
-
-    def fixes(self, name: str) -> bool:
-        """Whether it was made with a value for this parameter other than its default."""
-        field = self.__dataclass_fields__.get(name)
-        return field is not None and getattr(self, name) != field.default
-
-    def check_parameter(self, name: str, value: float) -> None:
-        """TypeError or ValueError if a number given with a call is not one for this parameter."""
-        replace(self, **{name: value})
-
-    # Each names the parameters that it takes: hence the untyped rest.
-    @abstractmethod
-    def rho(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
-        """The loss of each residual."""
-
-    @abstractmethod
-    def psi(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
-        """The derivative of rho; at a kink the chosen subgradient, 0 at r = 0."""
-
-    @abstractmethod
-    def curvature(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
-        """The derivative of psi; at a jump of psi the value from inside."""
-
-
-def _number(name: str, value: Any, low: float, high: float, expected: str) -> float:
-    """``value`` as a float if it is a real number with low < value < high, else an error."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}: expected {expected}, got {type(value).__name__} {value!r}")
-    number = float(value)
-    if not low < number < high:
-        raise ValueError(f"{name}: expected {expected}, got {value!r}")
-    return number
-
-
-def _given(parameter: Any, fixed: float) -> Any:
-    """The parameter that came with the call, or the fixed one."""
-    return fixed if parameter is None else parameter
+from l2core.losses.base import TINY, Loss, given, number
 
 
 def _sign(r: Array, xp: Namespace) -> Array:
@@ -187,7 +105,7 @@ class Huber(Loss):
         expected = "a number > 0 (inf allowed)"
         delta: Any = self.delta
         if not isinstance(delta, Real) or delta != math.inf:
-            delta = _number("delta", delta, 0.0, math.inf, expected)
+            delta = number("delta", delta, 0.0, math.inf, expected)
         object.__setattr__(self, "delta", float(delta))
 
     def rho(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
@@ -200,11 +118,11 @@ class Huber(Loss):
         return xp.where(delta == math.inf, HalfSquaredError().rho(r, xp), rho)
 
     def psi(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
-        limit = _given(delta, self.delta)
+        limit = given(delta, self.delta)
         return xp.clip(r, -limit, limit)
 
     def curvature(self, r: Array, xp: Namespace, delta: Array | None = None) -> Array:
-        limit = _given(delta, self.delta)
+        limit = given(delta, self.delta)
         return xp.where(xp.abs(r) > limit, 0.0, xp.full_like(r, 1.0))
 
 
@@ -223,8 +141,8 @@ class SmoothL1(Loss):
 
     def __post_init__(self) -> None:
         expected = "0 or a finite number >= 2**-126"
-        beta = _number("beta", self.beta, -_FLOAT32_TINY, math.inf, expected)
-        if beta != 0 and beta < _FLOAT32_TINY:
+        beta = number("beta", self.beta, -TINY, math.inf, expected)
+        if beta != 0 and beta < TINY:
             raise ValueError(f"beta: expected {expected}, got {self.beta!r}")
         object.__setattr__(self, "beta", beta)
 
@@ -298,15 +216,15 @@ class Quantile(Loss):
     parameters: ClassVar[tuple[str, ...]] = ("q",)
 
     def __post_init__(self) -> None:
-        q = _number("q", self.q, 0.0, 1.0, "a number between 0 and 1, both excluded")
+        q = number("q", self.q, 0.0, 1.0, "a number between 0 and 1, both excluded")
         object.__setattr__(self, "q", q)
 
     def rho(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
-        p = _given(q, self.q)
+        p = given(q, self.q)
         return xp.where(r > 0, (1 - p) * r, -p * r)
 
     def psi(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
-        p = _given(q, self.q)
+        p = given(q, self.q)
         return xp.where(r > 0, 1 - p, xp.where(r < 0, -p, r))
 
     def curvature(self, r: Array, xp: Namespace, q: Array | None = None) -> Array:
@@ -326,59 +244,16 @@ class Expectile(Loss):
     parameters: ClassVar[tuple[str, ...]] = ("tau",)
 
     def __post_init__(self) -> None:
-        tau = _number("tau", self.tau, 0.0, 1.0, "a number between 0 and 1, both excluded")
+        tau = number("tau", self.tau, 0.0, 1.0, "a number between 0 and 1, both excluded")
         object.__setattr__(self, "tau", tau)
 
     def rho(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
-        p = _given(tau, self.tau)
+        p = given(tau, self.tau)
         return xp.where(r > 0, (1 - p) * r, p * r) * r
 
     def psi(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
         return self.curvature(r, xp, tau) * r
 
     def curvature(self, r: Array, xp: Namespace, tau: Array | None = None) -> Array:
-        p = _given(tau, self.tau)
+        p = given(tau, self.tau)
         return xp.where(r > 0, 2 * (1 - p), 2 * p + xp.full_like(r, 0.0))
-
-
-@dataclass(frozen=True)
-class GaussianNLL(Loss):
-    """Gaussian negative log-likelihood: rho = ½(log v + r²/v) with v = max(variance, eps).
-
-    ``full`` adds the constant ½ log 2π; eps >= 0. The gradient with respect to a variance below
-    eps is 0, since the value does not depend on it there. Nix and Weigend (1994), "Estimating the
-    mean and variance of the target probability distribution"; PyTorch ``GaussianNLLLoss``.
-    """
-
-    full: bool = False
-    eps: float = 1e-6
-
-    symmetric: ClassVar[bool] = True
-    parameters: ClassVar[tuple[str, ...]] = ("variance",)
-    needs: ClassVar[tuple[str, ...]] = ("variance",)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.full, bool):
-            raise TypeError(f"full: expected True or False, got {self.full!r}")
-        eps = _number("eps", self.eps, -_FLOAT32_TINY, math.inf, "a finite number >= 0")
-        if eps < 0:
-            raise ValueError(f"eps: expected a finite number >= 0, got {self.eps!r}")
-        object.__setattr__(self, "eps", eps)
-
-    def check_parameter(self, name: str, value: float) -> None:
-        if isinstance(value, bool) or not value >= 0:
-            raise ValueError(f"{name}: expected an array or a number >= 0, got {value!r}")
-
-    def rho(self, r: Array, xp: Namespace, variance: Array = 1.0) -> Array:
-        v = self._clamped(variance, xp)
-        rho = 0.5 * xp.log(v) + (0.5 * r) * (r / v)  # does not overflow before r²/v does
-        return rho + 0.5 * math.log(2 * math.pi) if self.full else rho
-
-    def psi(self, r: Array, xp: Namespace, variance: Array = 1.0) -> Array:
-        return r / self._clamped(variance, xp)
-
-    def curvature(self, r: Array, xp: Namespace, variance: Array = 1.0) -> Array:
-        return xp.full_like(r, 1.0) / self._clamped(variance, xp)
-
-    def _clamped(self, variance: Array, xp: Namespace) -> Array:
-        return xp.where(variance < self.eps, self.eps, variance)

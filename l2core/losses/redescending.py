@@ -1,0 +1,222 @@
+"""Losses that let go of outliers: their psi falls back to 0, or grows slower than the residual.
+
+None is convex but for some values of Barron's alpha: a fit depends on where it starts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, ClassVar
+
+from l2core.arrays import Array, Namespace
+from l2core.dtypes import dtype_name
+from l2core.losses.base import TINY, Loss, given, number
+from l2core.losses.special import (
+    bell,
+    bend,
+    divided,
+    expm1_ratio,
+    fixed,
+    inverted,
+    log1p_far,
+    log1p_ratio,
+    root_of,
+)
+
+SCALE = "a finite number >= 2**-126"
+
+
+def scale_of(name: str, x: Any) -> float:
+    """A number that divides residuals: its reciprocal is finite in float32."""
+    found = number(name, x, 0.0, math.inf, SCALE)
+    if found < TINY:
+        raise ValueError(f"{name}: expected {SCALE}, got {x!r}")
+    return found
+
+
+@dataclass(frozen=True)
+class Cauchy(Loss):
+    r"""rho = ½c² log(1 + (r/c)²), psi = r / (1 + (r/c)²): near 0 it is ½r².
+
+    c > 0; 2.3849 has 95 % of the efficiency of least squares on Gaussian errors. SciPy's
+    ``least_squares(loss="cauchy", f_scale=c)``, statsmodels ``norms.Cauchy``; also called Lorentzian.
+    """
+
+    c: float = 1.0
+
+    symmetric: ClassVar[bool] = True
+    parameters: ClassVar[tuple[str, ...]] = ("c",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "c", scale_of("c", self.c))
+
+    def rho(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
+        c = given(c, self.c)
+        w = divided(r, c)
+        far, _, square = inverted(w, xp)
+        near = xp.where(far, 0.0, r)
+        log = xp.where(far, log1p_far(w, far, square, xp), 0.0)
+        return (0.5 * near) * (near * log1p_ratio(square, xp)) + (0.5 * c) * (c * log)
+
+    def psi(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
+        c = given(c, self.c)
+        return c * bell(divided(r, c), xp)
+
+    def curvature(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
+        return bend(divided(r, given(c, self.c)), xp)
+
+
+@dataclass(frozen=True)
+class Tukey(Loss):
+    r"""Tukey's biweight: psi = r(1 - (r/c)²)² for \|r\| <= c, else 0; rho is then c²/6.
+
+    c > 0; 4.685 has 95 % of the efficiency of least squares on Gaussian errors. Beaton and Tukey
+    (1974), "The fitting of power series, meaning polynomials, illustrated on band-spectroscopic
+    data"; statsmodels ``norms.TukeyBiweight``. Near 0 it is ½r².
+    """
+
+    c: float = 4.685
+
+    symmetric: ClassVar[bool] = True
+    parameters: ClassVar[tuple[str, ...]] = ("c",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "c", scale_of("c", self.c))
+
+    def rho(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
+        c = given(c, self.c)
+        x = xp.clip(r, -c, c)
+        t = divided(x, c)
+        square = t * t
+        # c²/6 (1 - (1 - t²)³), without the difference.
+        return (0.5 * x) * (x * (1.0 - square + square * square * (1 / 3)))
+
+    def psi(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
+        c = given(c, self.c)
+        kept = xp.clip(r, -c, c)
+        t = divided(kept, c)
+        left = (1.0 - t) * (1.0 + t)
+        return xp.where(xp.abs(r) >= c, 0.0, kept * (left * left))
+
+    def curvature(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
+        c = given(c, self.c)
+        t = divided(xp.clip(r, -c, c), c)
+        return xp.where(xp.abs(r) > c, 0.0, (1.0 - t) * (1.0 + t) * (1.0 - 5.0 * (t * t)))
+
+
+@dataclass(frozen=True)
+class Barron(Loss):
+    r"""Barron's general robust loss: rho = \|a - 2\|/a ((u²/\|a - 2\| + 1)^(a/2) - 1), u = r/scale.
+
+    alpha = a: 2 is ½u², 1 Charbonnier's (pseudo-Huber) sqrt(u² + 1) - 1, 0 log(½u² + 1) (Cauchy),
+    -2 Geman and McClure's 2u²/(u² + 4), -inf Welsch's 1 - exp(-½u²); above 2 it grows faster than
+    least squares. Barron (2019), "A General and Adaptive Robust Loss Function". An alpha or scale
+    that is learned needs its normaliser: :class:`BarronNLL`. The derivative by alpha is true at 0;
+    at 2, where it is infinite, it is that of the neighbouring number.
+    """
+
+    alpha: float = 1.0
+    scale: float = 1.0
+
+    symmetric: ClassVar[bool] = True
+    parameters: ClassVar[tuple[str, ...]] = ("alpha", "scale")
+
+    def __post_init__(self) -> None:
+        alpha: Any = self.alpha
+        if not isinstance(alpha, Real) or alpha != -math.inf:
+            expected = "a finite number or -inf"
+            alpha = number("alpha", alpha, -math.inf, math.inf, expected)
+        object.__setattr__(self, "alpha", float(alpha))
+        object.__setattr__(self, "scale", scale_of("scale", self.scale))
+
+    def rho(
+        self, r: Array, xp: Namespace, alpha: Array | None = None, scale: Array | None = None
+    ) -> Array:
+        return barron(r, given(alpha, self.alpha), given(scale, self.scale), xp)
+
+    def psi(
+        self, r: Array, xp: Namespace, alpha: Array | None = None, scale: Array | None = None
+    ) -> Array:
+        return barron_psi(r, given(alpha, self.alpha), given(scale, self.scale), xp)
+
+    def curvature(
+        self, r: Array, xp: Namespace, alpha: Array | None = None, scale: Array | None = None
+    ) -> Array:
+        return barron_curvature(r, given(alpha, self.alpha), given(scale, self.scale), xp)
+
+
+def barron(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
+    """rho of :class:`Barron`."""
+    u = divided(r, scale)
+    if fixed(alpha) and alpha == 2:
+        return (0.5 * u) * u
+    if fixed(alpha) and alpha == -math.inf:
+        square = xp.clip((0.5 * u) * u, 0.0, _NOTHING)
+        return square * expm1_ratio(-square, xp)
+    b = _distance(alpha, r, xp)
+    far, _, square, log = _opened(divided(u, root_of(b, xp)), xp)
+    half = 0.5 * alpha
+    y = half * xp.clip(log, 0.0, _BEYOND)
+    power = expm1_ratio(y, xp)
+    near = xp.where(far, 0.0, u)
+    # Far out in two forms: for alpha about 0, and of a log that may be infinite.
+    steep = far & (xp.abs(y) >= 1)
+    level = (xp.exp(xp.where(steep, y, 0.0)) - 1.0) / xp.where(steep, half + 0.0 * y, 1.0)
+    outside = xp.where(steep, level, xp.where(far, log, 0.0) * xp.where(steep, 1.0, power))
+    return (0.5 * near) * (near * (log1p_ratio(square, xp) * power)) + (0.5 * b) * outside
+
+
+def barron_psi(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
+    """Its derivative."""
+    u = divided(r, scale)
+    if fixed(alpha) and alpha == 2:
+        return divided(u, scale)
+    if fixed(alpha) and alpha == -math.inf:
+        factor = xp.exp(-xp.clip((0.5 * u) * u, 0.0, _NOTHING))
+        return divided(xp.where(factor == 0, 0.0, u) * factor, scale)
+    width = root_of(_distance(alpha, r, xp), xp)
+    far, v, square, log = _opened(divided(u, width), xp)
+    # u (1 + w²)^(a/2 - 1), as w / sqrt(1 + w²), which is at most 1, times a power.
+    direction = xp.where(far, xp.sign(v), v) / xp.sqrt(1.0 + square)
+    power = xp.exp((0.5 * (alpha - 1.0)) * xp.clip(log, 0.0, _BEYOND))
+    return divided(width * (direction * power), scale)
+
+
+def barron_curvature(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
+    """Its second derivative."""
+    u = divided(r, scale)
+    if fixed(alpha) and alpha == 2:
+        return divided(divided(xp.full_like(r, 1.0), scale), scale)
+    if fixed(alpha) and alpha == -math.inf:
+        square = xp.clip(u * u, 0.0, _NOTHING)
+        return divided(divided((1.0 - square) * xp.exp(-0.5 * square), scale), scale)
+    far, _, square, log = _opened(divided(u, root_of(_distance(alpha, r, xp), xp)), xp)
+    inner = xp.where(far, square + (alpha - 1.0), 1.0 + (alpha - 1.0) * square)
+    power = xp.exp((0.5 * alpha - 1.0) * xp.clip(log, 0.0, _BEYOND))
+    return divided(divided((inner / (1.0 + square)) * power, scale), scale)
+
+
+_BEYOND = 1e30
+"""More than log(1 + w²) of any finite w: a stand-in for infinity that 0 may meet."""
+
+
+def _opened(w: Array, xp: Namespace) -> tuple[Array, Array, Array, Array]:
+    """What :func:`inverted` gives of w, and log(1 + w²)."""
+    far, v, square = inverted(w, xp)
+    near = xp.log1p(xp.where(far, 0.0, square))
+    return far, v, square, xp.where(far, log1p_far(w, far, square, xp), near)
+
+
+_NOTHING = 4000.0
+"""exp of minus half of it is 0 in every float."""
+
+
+def _distance(alpha: Any, r: Array, xp: Namespace) -> Any:
+    r"""\|alpha - 2\|, and the distance to the number before 2 at 2 itself."""
+    step = 2.0**-52 if dtype_name(r.dtype) == "float64" else 2.0**-23
+    if fixed(alpha):
+        return abs(alpha - 2) or step
+    b = xp.abs(alpha - 2.0)
+    return xp.where(b == 0, step, b)
