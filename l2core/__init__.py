@@ -2,22 +2,30 @@
 
 from l2core import numpy_backend  # noqa: F401 (it registers itself)
 from l2core.blocks import dask_statistics
+from l2core.closed_form import LeastSquares, least_squares
 from l2core.criterion import Criterion
 from l2core.decomposition import BiasVariance, bias_variance
 from l2core.losses import (
     LOSSES,
     AbsoluteError,
+    Barron,
+    BarronNLL,
+    Cauchy,
     Expectile,
     GaussianNLL,
     HalfSquaredError,
     Huber,
+    LaplaceNLL,
     LogCosh,
     Loss,
     Quantile,
     SmoothL1,
     SquaredError,
+    StudentTNLL,
+    Tukey,
 )
 from l2core.memory import free_memory, keep_memory, kept_memory
+from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
 from l2core.scoring import scorer
 from l2core.statistics import ErrorStatistics
 from l2core.streams import evaluate
@@ -26,25 +34,37 @@ from l2core.terms import Terms
 __all__ = [
     "LOSSES",
     "AbsoluteError",
+    "Barron",
+    "BarronNLL",
     "BiasVariance",
+    "Cauchy",
     "Criterion",
+    "ElasticNet",
     "ErrorStatistics",
     "Expectile",
     "GaussianNLL",
     "HalfSquaredError",
     "Huber",
+    "LaplaceNLL",
+    "Lasso",
+    "LeastSquares",
     "LogCosh",
     "Loss",
+    "Penalty",
     "Quantile",
+    "Ridge",
     "SmoothL1",
     "SquaredError",
+    "StudentTNLL",
     "Terms",
+    "Tukey",
     "bias_variance",
     "dask_statistics",
     "evaluate",
     "free_memory",
     "keep_memory",
     "kept_memory",
+    "least_squares",
     "scorer",
 ]
 __version__ = "0.2.0.dev0"

@@ -220,8 +220,13 @@ def check_parameters(meaning: Meaning, parameters: Mapping[str, Any]) -> None:
         if isinstance(x, Real):  # an array is not read
             loss.check_parameter(name, cast(float, x))
     for name in loss.needs:
-        if parameters.get(name) is None:
+        if parameters.get(name) is None and not any(
+            parameters.get(other) is not None for other, x in loss.instead.items() if x == name
+        ):
             raise TypeError(f"{name}: expected an array or a number for {kind}, got None")
+    for other, name in loss.instead.items():
+        if parameters.get(other) is not None and parameters.get(name) is not None:
+            raise ValueError(f"{other}: expected None beside {name}, got {other} and {name}")
 
 
 def check_given_denominator(meaning: Meaning, denominator: Any, backend: Backend) -> None:

@@ -276,7 +276,7 @@ class Criterion(Meaning):
     def _simple(self) -> tuple[str, str] | None:
         """The reduction and the denominator, if the arguments of a call say all the rest."""
         names: tuple[Any, Any] = self.reduction, self.denominator
-        usual = self.axis is None and self.nan_targets == "propagate" and not self.loss.needs
+        usual = self.axis is None and self.nan_targets == "propagate" and not self.loss.likelihood
         return names if usual and names in _SIMPLE else None
 
     def _single_sum(self, backend: Backend, call: Call, cast: bool = True) -> Prepared | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
@@ -154,6 +155,65 @@ def logarithm(x: Fraction) -> Fraction:
     """log x, to DIGITS digits."""
     with decimal.localcontext(_high_precision(DIGITS + 30)):
         return Fraction(_decimal(x).ln())
+
+
+SMALL = Fraction(1, 10**20)
+"""Up to here five terms of a series leave out less than 10**-80 relative."""
+
+BIG = 5000
+"""exp of this is beyond every float, and of minus this below."""
+
+
+def log_of_one_plus(x: Fraction) -> Fraction:
+    """log(1 + x) for x >= 0."""
+    if x < SMALL:
+        return x * (1 - x * (Fraction(1, 2) - x * (Fraction(1, 3) - x / 4)))
+    return logarithm(1 + x)
+
+
+def exponential(x: Fraction) -> Exact:
+    """exp(x), to DIGITS digits; inf and 0 where every float has them."""
+    if abs(x) > BIG:
+        return math.inf if x > 0 else Fraction(0)
+    with decimal.localcontext(_high_precision(DIGITS + 30)):
+        return Fraction(_decimal(x).exp())
+
+
+def exponential_minus_one(x: Fraction) -> Exact:
+    """exp(x) - 1."""
+    if abs(x) < SMALL:
+        return x * (1 + x * (Fraction(1, 2) + x * (Fraction(1, 6) + x / 24)))
+    return minus(exponential(x), Fraction(1))
+
+
+@cache
+def bernoulli(n: int) -> Fraction:
+    """The n-th Bernoulli number, by their recurrence."""
+    return Fraction(int(n == 0)) - sum(
+        (math.comb(n, k) * bernoulli(k) / (n - k + 1) for k in range(n)), Fraction(0)
+    )
+
+
+@cache
+def log_gamma(x: Fraction) -> Fraction:
+    """log Γ(x) for x > 0: Stirling's series of 40 terms at 50 and beyond, below 10**-60 there."""
+    z, product = x, Fraction(1)
+    while z < 50:
+        product, z = product * z, z + 1
+    total = (z - Fraction(1, 2)) * logarithm(z) - z + logarithm(2 * pi()) / 2
+    for k in range(1, 41):
+        total += bernoulli(2 * k) / (2 * k * (2 * k - 1) * z ** (2 * k - 1))
+    return total - logarithm(product)
+
+
+def slope(f: Callable[[Fraction], Fraction], x: Fraction, forward: bool = False) -> Fraction:
+    """The derivative of a smooth f with DIGITS digits, to half of them; ``forward`` from x on only."""
+    h = Fraction(1, 10 ** (DIGITS // 4))
+    if forward:
+        return (
+            48 * f(x + h) - 25 * f(x) - 36 * f(x + 2 * h) + 16 * f(x + 3 * h) - 3 * f(x + 4 * h)
+        ) / (12 * h)
+    return (f(x + h) - f(x - h)) / (2 * h)
 
 
 @cache

@@ -70,8 +70,10 @@ def single_sum(
     pred, target, weight, mask, denominator, _ = call
     factor = mask if weight is None else weight
     if (
-        meaning.reduction == "none" or meaning.axis is not None
-    ) or meaning.nan_targets != "propagate":
+        (meaning.reduction == "none" or meaning.axis is not None)
+        or meaning.nan_targets != "propagate"
+        or meaning.loss.likelihood  # of which absent elements, put at 0, would add something
+    ):
         return None
     if factor is not None and (
         isinstance(factor, (int, float))

@@ -29,6 +29,14 @@ from l2core.exact import (
     tanh,
     times,
 )
+from l2core.reference_families import (
+    BY_PARAMETER,
+    CURVATURE,
+    PSI,
+    RHO,
+    gaussian_emphasis,
+    gaussian_variance,
+)
 
 Residual: TypeAlias = Exact | tuple[Exact, Exact]
 """A real residual, or real and imaginary part of a complex one."""
@@ -50,8 +58,10 @@ def rho(name: str, parameters: Parameters, r: Residual) -> Exact:
         return math.nan
     if name == "GaussianNLL":
         return _gaussian(parameters, r)
+    if name in RHO:
+        return RHO[name](parameters, r)
     if isinstance(r, float):
-        return math.inf  # every loss grows without bound on both sides
+        return math.inf  # each of these grows without bound on both sides
     match name:
         case "SquaredError":
             return r**2
@@ -80,6 +90,8 @@ def psi(name: str, parameters: Parameters, r: Exact) -> Exact:
     """The derivative of rho; 0 at r = 0 where it has none."""
     if is_nan(r):
         return math.nan
+    if name in PSI:
+        return PSI[name](parameters, r)
     sign = Fraction((r > 0) - (r < 0))
     match name:
         case "SquaredError":
@@ -102,7 +114,7 @@ def psi(name: str, parameters: Parameters, r: Exact) -> Exact:
         case "Expectile":
             return times(2 * _asymmetry(parameters["tau"], r), r)
         case "GaussianNLL":
-            return over(r, _clamped(parameters))
+            return times(gaussian_emphasis(parameters), over(r, gaussian_variance(parameters)))
     raise _unknown(name)
 
 
@@ -110,6 +122,8 @@ def curvature(name: str, parameters: Parameters, r: Exact) -> Exact:
     """The derivative of psi; at a jump of psi the value on the side of r = 0, at 0 on the left."""
     if is_nan(r):
         return math.nan
+    if name in CURVATURE:
+        return CURVATURE[name](parameters, r)
     match name:
         case "SquaredError":
             return Fraction(2)
@@ -127,7 +141,7 @@ def curvature(name: str, parameters: Parameters, r: Exact) -> Exact:
         case "Expectile":
             return 2 * _asymmetry(parameters["tau"], r)
         case "GaussianNLL":
-            return over(Fraction(1), _clamped(parameters))
+            return times(gaussian_emphasis(parameters), over(UNIT, gaussian_variance(parameters)))
     raise _unknown(name)
 
 
@@ -135,6 +149,8 @@ def by_parameter(name: str, which: str, parameters: Parameters, r: Exact) -> Exa
     """The derivative of rho by a parameter."""
     if is_nan(r):
         return math.nan
+    if (name, which) in BY_PARAMETER:
+        return BY_PARAMETER[name, which](parameters, r)
     match name, which:
         case "Huber", "delta":
             delta = exact(parameters["delta"])
@@ -150,7 +166,11 @@ def by_parameter(name: str, which: str, parameters: Parameters, r: Exact) -> Exa
             v = exact(parameters["variance"])
             if is_nan(v) or v < parameters["eps"]:
                 return v if is_nan(v) else Fraction(0)
-            return over(minus(UNIT, over(times(r, r), v)), times(Fraction(2), v))
+            by = over(minus(UNIT, over(times(r, r), v)), times(Fraction(2), v))
+            return times(gaussian_emphasis(parameters), by)  # of which no derivative is taken
+        case "GaussianNLL", "log_variance":
+            square = over(times(r, r), gaussian_variance(parameters))
+            return times(gaussian_emphasis(parameters), over(minus(UNIT, square), Fraction(2)))
     raise ValueError(f"which: expected a parameter of {name}, got {which!r}")
 
 
@@ -158,15 +178,8 @@ def _asymmetry(tau: float, r: Exact) -> Fraction:
     return 1 - Fraction(tau) if r > 0 else Fraction(tau)
 
 
-def _clamped(parameters: Parameters) -> Exact:
-    variance = exact(parameters.get("variance", UNIT))
-    if is_nan(variance):
-        return variance
-    return max(variance, Fraction(parameters["eps"]))
-
-
 def _gaussian(parameters: Parameters, r: Exact) -> Exact:
-    v = _clamped(parameters)
+    v = gaussian_variance(parameters)
     if isinstance(v, float):
         return math.nan if is_nan(v) or isinstance(r, float) else math.inf
     if isinstance(r, float):
@@ -176,7 +189,7 @@ def _gaussian(parameters: Parameters, r: Exact) -> Exact:
     total = logarithm(Fraction(v)) + r**2 / v
     if parameters["full"]:
         total += logarithm(2 * pi())
-    return total / 2
+    return times(gaussian_emphasis(parameters), total / 2)
 
 
 def _rho_complex(name: str, real: Exact, imag: Exact) -> Exact:

@@ -1,5 +1,6 @@
 """Parameters of a loss that come with a call: gradients, derivatives of any order, errors."""
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -80,7 +81,9 @@ def test_gradients(harness, mode, loss, name):
         )
 
 
-@pytest.mark.parametrize(("loss", "name"), [(x, y) for x, y in LOSSES_WITH if y not in x.needs])
+@pytest.mark.parametrize(
+    ("loss", "name"), [(x, y) for x, y in LOSSES_WITH if y not in (*x.needs, *x.instead)]
+)
 def test_given_is_what_is_fixed(harness, loss, name):
     """A number given and the same number fixed: the same loss, within the last places."""
     for dtype in float_dtypes(harness):
@@ -112,6 +115,7 @@ SECOND = {  # rho by (r, parameter) and by the parameter twice, at one residual 
     "q": (2.0, 0.3, -1.0, 0.0),  # rho = (1 - q) r
     "tau": (2.0, 0.3, -4.0, 0.0),  # rho = (1 - tau) r²
     "variance": (2.0, 4.0, -0.125, 0.03125),  # rho = ½(log v + r²/v): -r/v², r²/v³ - ½/v²
+    "log_variance": (2.0, 1.0, -2 / math.e, 2 / math.e),  # ½(l + r²/exp l): -r/exp l, ½r²/exp l
 }
 
 

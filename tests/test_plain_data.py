@@ -12,7 +12,7 @@ import l2jax
 import l2torch
 from l2core import LOSSES, Criterion, Huber, Loss, SquaredError
 from l2core.config import snake_case
-from subjects import EVERY_LOSS
+from subjects import EVERY_LOSS, FAMILIES
 
 FACES = [l2core.Criterion, l2jax.Criterion, l2torch.Criterion]
 on_every_face = pytest.mark.parametrize("face", FACES, ids=lambda face: face.__module__)
@@ -26,6 +26,12 @@ NAMES = {
     "Quantile": "quantile",
     "Expectile": "expectile",
     "GaussianNLL": "gaussian_nll",
+    "LaplaceNLL": "laplace_nll",
+    "StudentTNLL": "student_tnll",
+    "Cauchy": "cauchy",
+    "Tukey": "tukey",
+    "Barron": "barron",
+    "BarronNLL": "barron_nll",
 }
 
 
@@ -35,7 +41,7 @@ def test_names():
 
 
 @on_every_face
-@pytest.mark.parametrize("loss", EVERY_LOSS, ids=repr)
+@pytest.mark.parametrize("loss", [*EVERY_LOSS, *FAMILIES], ids=repr)
 def test_three_ways_to_say_one_loss(face, loss):
     kind = type(loss)
     for name in (kind.__name__, snake_case(kind.__name__)):

@@ -27,6 +27,7 @@ from l2jax.functional import (
     smooth_l1_loss,
     squared_error,
 )
+from l2jax.penalties import penalty
 from l2jax.windows import all_reduced, multi_steps, window
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "log_cosh",
     "mse_loss",
     "multi_steps",
+    "penalty",
     "quantile_loss",
     "rmse_loss",
     "smooth_l1_loss",

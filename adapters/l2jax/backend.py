@@ -27,6 +27,8 @@ class _Jax:
         setattr(self, name, value)
         return value
 
+    stop_gradient = staticmethod(jax.lax.stop_gradient)
+
     @staticmethod
     def count_nonzero(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:
         axes = tuple(range(x.ndim)) if axis is None else axis

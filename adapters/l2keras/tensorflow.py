@@ -39,6 +39,7 @@ class _TensorFlow:
     reshape = staticmethod(tf.reshape)
     sqrt = staticmethod(tf.sqrt)
     stack = staticmethod(tf.stack)
+    stop_gradient = staticmethod(tf.stop_gradient)
     tanh = staticmethod(tf.tanh)
 
     def __getattr__(self, name: str) -> Any:

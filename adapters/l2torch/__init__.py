@@ -24,6 +24,7 @@ from l2torch.losses import (
     RMSELoss,
     SmoothL1Loss,
 )
+from l2torch.penalties import penalty
 from l2torch.window import Window
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "all_reduced",
     "functional",
     "hf_loss",
+    "penalty",
 ]
 
 METRICS = ("CriterionMetric", "ErrorMetric")

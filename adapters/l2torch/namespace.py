@@ -27,6 +27,7 @@ def sign(x: Tensor) -> Tensor:
 
 _NAMES = [name for name in vars(Namespace) if not name.startswith("_")]
 _OWN = {"clip": torch.clamp, "log1p": log1p, "sign": sign}  # compat's clip looks at the data
+_OWN["stop_gradient"] = torch.detach
 XP = cast(
     Namespace,
     SimpleNamespace(

@@ -8,7 +8,7 @@ SECOND_ORDER, which covers their products. What is exact comes from the oracle.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from l2core import reference, reference_arrays
+from l2core.conformance import sizes
 from l2core.conformance.case import Case
 from l2core.conformance.harness import NumpyArray
 from l2core.exact import FORMATS, Exact, ExactArray, exact, rounded, ulp, ulps
@@ -38,7 +39,13 @@ RHO_ROUNDINGS = {
     "LogCosh": 3 * LIBRARY + 5,  # sinh**2, log1p; or exp, log1p and two sums, log 2 rounded
     "Quantile": 2,  # 1 - q, and a product
     "Expectile": 3,  # 1 - tau, and two products
-    "GaussianNLL": LIBRARY + 6,  # log, eps, r**2, /, +, the half, and the constant
+    "GaussianNLL": 2 * LIBRARY + 9,  # log or exp, eps, r**2, /, +, the half, the constant, beta
+    "LaplaceNLL": LIBRARY + 5,  # 2 scale, its log, 1 / scale, a product and a sum
+    "StudentTNLL": 3 * LIBRARY + 40,  # w**2, log1p, log; a product of ten ratios, its log, a series
+    "Cauchy": 2 * LIBRARY + 14,  # w**2 (5), log1p, log, a ratio, products
+    "Tukey": 40,  # t**2 (5) in a polynomial that is three times as large as its value
+    "Barron": 4 * LIBRARY + 40,  # w**2 (9), log1p, log; exp, a series of 8 terms
+    "BarronNLL": 5 * LIBRARY + 120,  # the same, and another of 60
 }
 PSI_ROUNDINGS = {
     "SquaredError": 1,
@@ -49,13 +56,25 @@ PSI_ROUNDINGS = {
     "LogCosh": LIBRARY,
     "Quantile": 2,
     "Expectile": 3,
-    "GaussianNLL": 3,  # eps, r / v, the half that comes and goes
+    "GaussianNLL": 2 * LIBRARY + 6,  # eps, r / v, the half that comes and goes; exp, beta
+    "LaplaceNLL": 3,
+    "StudentTNLL": 24,  # w**2, a root, ratios
+    "Cauchy": 14,
+    "Tukey": 12,
+    "Barron": 3 * LIBRARY + 30,
+    "BarronNLL": 3 * LIBRARY + 30,
 }
 CURVATURE_ROUNDINGS = {
     "LogCosh": 3 * LIBRARY + 5,  # 1 - tanh**2 in the sense of sech**2: exp, a square, a quotient
-    "GaussianNLL": 2,
+    "GaussianNLL": 2 * LIBRARY + 6,
     "SmoothL1": 2,
     "Expectile": 2,
+    "LaplaceNLL": 1,
+    "StudentTNLL": 30,
+    "Cauchy": 24,
+    "Tukey": 20,
+    "Barron": 3 * LIBRARY + 40,
+    "BarronNLL": 3 * LIBRARY + 40,
 }
 
 
@@ -173,7 +192,7 @@ class Exacts:
             if math.isfinite(p) and math.isfinite(t):
                 own = {name: exact(x[index].item()) for name, x in given.items()}
                 r = Fraction(p) - Fraction(t)
-                found[index] = f(self.name, {**self.parameters, **own}, r)
+                found[index] = rounded(f(self.name, {**self.parameters, **own}, r), "float64")
         return found
 
     def weighted_sum(self, x: NumpyArray) -> ExactArray:
@@ -227,7 +246,7 @@ def psi_errors(exacts: Exacts, how: Arithmetic) -> NumpyArray:
     """Of each element's psi, in the same way."""
     r = residuals(exacts.case)
     slope = np.abs(exacts.elements(reference.curvature))
-    size = np.abs(exacts.elements(reference.psi))
+    size = sized(exacts, reference.psi, sizes.PSI)
     # Rounded residuals may lie on the other side of an edge, where the slope is another.
     slope = np.where(_at_edge(exacts, r, how), np.maximum(slope, 1 / _width(exacts)), slope)
     errors: NumpyArray = how.u * (slope * np.abs(r) + PSI_ROUNDINGS[exacts.name] * size)
@@ -243,16 +262,25 @@ def psi_errors(exacts: Exacts, how: Arithmetic) -> NumpyArray:
 
 def magnitude(exacts: Exacts) -> NumpyArray:
     """|rho|; for a sum of terms of either sign, the sum of their sizes."""
-    rho = np.abs(exacts.elements(reference.rho))
-    variance = exacts.case.parameters.get("variance")
-    if exacts.name != "GaussianNLL" or variance is None:
-        return rho
-    v = np.maximum(aligned(variance, rho.shape), 1e-30)
-    v = np.maximum(v, exacts.parameters["eps"])
-    constant = math.log(2 * math.pi) if exacts.parameters["full"] else 0.0
-    r = residuals(exacts.case)
-    found: NumpyArray = 0.5 * (np.abs(np.log(v)) + r * r / v + constant)
-    return found
+    return sized(exacts, reference.rho, sizes.RHO)
+
+
+def sized(exacts: Exacts, f: Callable[..., Exact], table: Mapping[str, sizes.Size]) -> NumpyArray:
+    """The absolute values of the oracle's rho, psi or curvature, or what they are rounded like."""
+    size = np.abs(exacts.elements(f))
+    if exacts.name not in table:
+        return size
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        found = table[exacts.name](size, np.abs(residuals(exacts.case)), told(exacts))
+    # Beyond the largest float64, or of what is not finite.
+    return np.where(np.isfinite(found), np.maximum(found, size), np.maximum(size, 0.0))
+
+
+def told(exacts: Exacts) -> dict[str, Any]:
+    """The loss's parameters, numbers or aligned arrays."""
+    shape = exacts.case.pred.shape
+    given = {name: aligned(x, shape) for name, x in exacts.case.parameters.items()}
+    return {**exacts.parameters, **given}
 
 
 def residuals(case: Case) -> NumpyArray:

@@ -34,7 +34,9 @@ def fitted(case: Case, subject: Subject, claim: Claim) -> Case:
 
 def needed(case: Case, claim: Claim, value: float = 0.5) -> Case:
     """The case with the parameters that its loss needs, where it lacks them."""
-    lacks = [name for name in claim.criterion.loss.needs if name not in case.parameters]
+    loss = claim.criterion.loss
+    stand_ins = {name for other, name in loss.instead.items() if other in case.parameters}
+    lacks = {*loss.needs} - {*case.parameters} - stand_ins
     return case.but(**{name: np.full(case.pred.shape, value, case.real) for name in lacks})
 
 
@@ -118,14 +120,24 @@ def _cases(
         others["weight"] = draw(_weights(kinds, shape, drawn.real, zeros))
     if _wants(draw, wanted.mask, "mask" in subject.takes):
         others["mask"] = draw(_masks(subject.masks, shape, zeros))
-    for name in loss.parameters:
-        wish = "always" if name in loss.needs else wanted.parameters
+    for name in _alternatives(draw, subject, claim):
+        needs = loss.instead.get(name, name) in loss.needs
+        wish = "always" if needs else wanted.parameters
         if _wants(draw, wish, name in given_to(subject, claim)):
-            kinds = ("element",) if name in loss.needs else ("sample", "output", "element")
+            kinds = ("element",) if needs else ("sample", "output", "element")
             others[name] = draw(_arrays(kinds, shape, drawn.real, pool_of(loss, name)))
     if wanted.denominator and _divides(subject, claim) and draw(st.integers(0, 4)) == 4:
         others["denominator"] = draw(st.sampled_from((1.0, 3.0, 0.25)))
     return drawn.but(**others)
+
+
+def _alternatives(draw: DrawFn, subject: Subject, claim: Claim) -> list[str]:
+    """The parameters that may come together: of those that stand for each other, one."""
+    loss, found = claim.criterion.loss, list(claim.criterion.loss.parameters)
+    for other, name in loss.instead.items():
+        both = {other, name} <= {*given_to(subject, claim)}
+        found.remove(draw(st.sampled_from((other, other, name))) if both else other)
+    return found
 
 
 def given_to(subject: Subject, claim: Claim) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -18,13 +19,19 @@ from l2core.criterion import Criterion
 from l2core.losses import (
     LOSSES,
     AbsoluteError,
+    Barron,
+    BarronNLL,
+    Cauchy,
     Expectile,
     GaussianNLL,
     Huber,
+    LaplaceNLL,
     Loss,
     Quantile,
     SmoothL1,
     SquaredError,
+    StudentTNLL,
+    Tukey,
 )
 
 GROUP = "l2core.conformance.subjects"
@@ -184,7 +191,17 @@ PARAMETERS = (
     SmoothL1(0.0),
     Quantile(0.9),
     Expectile(0.2),
-    GaussianNLL(full=True, eps=1e-3),
+    GaussianNLL(full=True, eps=1e-3, beta=0.5),
+    GaussianNLL(variance=2.0),
+    LaplaceNLL(0.25),
+    StudentTNLL(0.5, 1.0),
+    Cauchy(2.5),
+    Tukey(1.5),
+    Barron(0.0, 0.5),
+    Barron(-2.0),
+    Barron(-math.inf),
+    Barron(2.0, 3.0),
+    BarronNLL(0.5, 2.0),
 )
 """Losses with other parameters than their defaults, which may hide a parameter that is ignored."""
 
@@ -198,8 +215,8 @@ def criteria() -> list[Criterion]:
     """Every loss with every reduction, and each further field of a criterion in use."""
     losses = [*(kind() for kind in LOSSES.values()), *PARAMETERS]
     found = [Criterion(loss, r) for loss in losses for r in ("none", "sum", "mean", "root_mean")]
-    signed = [loss for loss in losses if isinstance(loss, GaussianNLL)]  # no root of what is < 0
-    found = [c for c in found if not (c.reduction == "root_mean" and c.loss in signed)]
+    # No root of what may be < 0.
+    found = [c for c in found if not (c.reduction == "root_mean" and c.loss.likelihood)]
     for loss in (SquaredError(), AbsoluteError(), Huber()):
         found += [
             Criterion(loss, "mean", "count"),

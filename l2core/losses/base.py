@@ -12,6 +12,7 @@ it under its class name, which is how :meth:`l2core.Criterion.from_config` and t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
@@ -29,15 +30,19 @@ class Loss(ABC):
     """A pointwise loss of the residual; subclass it, as a frozen dataclass, to add one.
 
     ``complex_valued`` says that rho has a meaning for complex residuals (real result);
-    ``symmetric`` that rho(-r) = rho(r). ``parameters`` may come with a call, as numbers or arrays,
-    which rho, psi and curvature take by name; those in ``needs``, which are no fields, have to.
+    ``symmetric`` that rho(-r) = rho(r); ``likelihood`` that it is a negative log-likelihood, which
+    is not 0 at r = 0 and may be negative. ``parameters`` may come with a call, as numbers or arrays,
+    which rho, psi and curvature take by name; those in ``needs``, which are not fixed, have to, or
+    one that ``instead`` names in their place.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]  # of each, though not of this base
     complex_valued: ClassVar[bool] = False
     symmetric: ClassVar[bool] = False
+    likelihood: ClassVar[bool] = False
     parameters: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
+    instead: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

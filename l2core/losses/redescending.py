@@ -153,18 +153,19 @@ def barron(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
     if fixed(alpha) and alpha == 2:
         return (0.5 * u) * u
     if fixed(alpha) and alpha == -math.inf:
-        square = xp.clip((0.5 * u) * u, 0.0, _NOTHING)
-        return square * expm1_ratio(-square, xp)
+        u = xp.clip(u, -_FAR, _FAR)
+        return (0.5 * u) * (u * expm1_ratio((-0.5 * u) * u, xp))
     b = _distance(alpha, r, xp)
     far, _, square, log = _opened(divided(u, root_of(b, xp)), xp)
     half = 0.5 * alpha
     y = half * xp.clip(log, 0.0, _BEYOND)
-    power = expm1_ratio(y, xp)
-    near = xp.where(far, 0.0, u)
     # Far out in two forms: for alpha about 0, and of a log that may be infinite.
     steep = far & (xp.abs(y) >= 1)
-    level = (xp.exp(xp.where(steep, y, 0.0)) - 1.0) / xp.where(steep, half + 0.0 * y, 1.0)
-    outside = xp.where(steep, level, xp.where(far, log, 0.0) * xp.where(steep, 1.0, power))
+    power = expm1_ratio(xp.where(steep, 0.0, y), xp)
+    slope = xp.where(steep, half + xp.full_like(y, 0.0), 1.0)
+    level = (xp.exp(xp.where(steep, y, 0.0)) - 1.0) / slope
+    outside = xp.where(steep, level, xp.where(far, log, 0.0) * power)
+    near = xp.where(far, 0.0, u)
     return (0.5 * near) * (near * (log1p_ratio(square, xp) * power)) + (0.5 * b) * outside
 
 
@@ -174,12 +175,13 @@ def barron_psi(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
     if fixed(alpha) and alpha == 2:
         return divided(u, scale)
     if fixed(alpha) and alpha == -math.inf:
-        factor = xp.exp(-xp.clip((0.5 * u) * u, 0.0, _NOTHING))
-        return divided(xp.where(factor == 0, 0.0, u) * factor, scale)
+        u = xp.clip(u, -_FAR, _FAR)
+        return divided(u * xp.exp((-0.5 * u) * u), scale)
     width = root_of(_distance(alpha, r, xp), xp)
-    far, v, square, log = _opened(divided(u, width), xp)
+    w = divided(u, width)
+    far, v, square, log = _opened(w, xp)
     # u (1 + w²)^(a/2 - 1), as w / sqrt(1 + w²), which is at most 1, times a power.
-    direction = xp.where(far, xp.sign(v), v) / xp.sqrt(1.0 + square)
+    direction = xp.where(far, xp.sign(w), v) / xp.sqrt(1.0 + square)
     power = xp.exp((0.5 * (alpha - 1.0)) * xp.clip(log, 0.0, _BEYOND))
     return divided(width * (direction * power), scale)
 
@@ -190,7 +192,8 @@ def barron_curvature(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
     if fixed(alpha) and alpha == 2:
         return divided(divided(xp.full_like(r, 1.0), scale), scale)
     if fixed(alpha) and alpha == -math.inf:
-        square = xp.clip(u * u, 0.0, _NOTHING)
+        u = xp.clip(u, -_FAR, _FAR)
+        square = u * u
         return divided(divided((1.0 - square) * xp.exp(-0.5 * square), scale), scale)
     far, _, square, log = _opened(divided(u, root_of(_distance(alpha, r, xp), xp)), xp)
     inner = xp.where(far, square + (alpha - 1.0), 1.0 + (alpha - 1.0) * square)
@@ -209,8 +212,8 @@ def _opened(w: Array, xp: Namespace) -> tuple[Array, Array, Array, Array]:
     return far, v, square, xp.where(far, log1p_far(w, far, square, xp), near)
 
 
-_NOTHING = 4000.0
-"""exp of minus half of it is 0 in every float."""
+_FAR = 100.0
+"""exp of minus half of its square is 0 in every float."""
 
 
 def _distance(alpha: Any, r: Array, xp: Namespace) -> Any:

@@ -30,6 +30,8 @@ def huber(r, delta=1.0):
     return np.where(abs(r) <= delta, r * r / 2, delta * (abs(r) - delta / 2))
 
 
+LOG_Z = 1.18549523234919
+"""log of the integral of exp(1 - sqrt(r² + 1)), 2e·K_1(1)."""
 RHO = {
     "SquaredError": lambda r: r * r,
     "HalfSquaredError": lambda r: r * r / 2,
@@ -39,6 +41,12 @@ RHO = {
     "LogCosh": lambda r: np.log(np.cosh(r)),
     "Quantile": lambda r: abs(r) / 2,
     "Expectile": lambda r: r * r / 2,
+    "LaplaceNLL": lambda r: abs(r) + np.log(2),
+    "StudentTNLL": lambda r: 2.5 * np.log1p(r * r / 4) - np.log(0.375),
+    "Cauchy": lambda r: np.log1p(r * r) / 2,
+    "Tukey": lambda r: 4.685**2 / 6 * (1 - (1 - np.minimum(abs(r) / 4.685, 1) ** 2) ** 3),
+    "Barron": lambda r: np.sqrt(r * r + 1) - 1,
+    "BarronNLL": lambda r: np.sqrt(r * r + 1) - 1 + LOG_Z,
 }
 OTHERS = [
     ({"name": "Huber", "delta": 0.5}, lambda r: huber(r, 0.5)),

@@ -42,6 +42,21 @@ LOSSES = {
     "LogCosh": (lambda r: np.log(np.cosh(r)), np.tanh),
     "Quantile": (lambda r: abs(r) / 2, lambda r: np.sign(r) / 2),
     "Expectile": (lambda r: r * r / 2, lambda r: r),
+    "LaplaceNLL": (lambda r: abs(r) + np.log(2), np.sign),
+    "StudentTNLL": (
+        lambda r: 2.5 * np.log1p(r * r / 4) - np.log(0.375),
+        lambda r: 5 * r / (4 + r * r),
+    ),
+    "Cauchy": (lambda r: np.log1p(r * r) / 2, lambda r: r / (1 + r * r)),
+    "Tukey": (
+        lambda r: 4.685**2 / 6 * (1 - (1 - np.minimum(abs(r) / 4.685, 1) ** 2) ** 3),
+        lambda r: r * (1 - np.minimum(abs(r) / 4.685, 1) ** 2) ** 2,
+    ),
+    "Barron": (lambda r: np.sqrt(r * r + 1) - 1, lambda r: r / np.sqrt(r * r + 1)),
+    "BarronNLL": (
+        lambda r: np.sqrt(r * r + 1) - 1 + 1.18549523234919,
+        lambda r: r / np.sqrt(r * r + 1),
+    ),
 }
 OTHERS = [
     ({"name": "Huber", "delta": 0.5}, lambda r: huber(r, 0.5), lambda r: np.clip(r, -0.5, 0.5)),

@@ -239,7 +239,8 @@ def complexes():
             yield case(loss, {}, WEIGHTINGS[name], pred, target)
 
 
-GIVEN = {"delta": 0.7, "beta": 0.7, "q": 0.3, "tau": 0.3, "variance": 2.0}
+GIVEN = {"delta": 0.7, "beta": 0.7, "q": 0.3, "tau": 0.3, "variance": 2.0, "log_variance": 0.7}
+GIVEN |= {"c": 1.7, "scale": 1.7, "df": 3.3, "alpha": 0.7}
 """Of each parameter a value that no loss has by default."""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from l2core import reference
 from l2core.arrays import Array
+from l2core.conformance import sizes
 from l2core.conformance.bounds import (
     CURVATURE_ROUNDINGS,
     as_floats,
@@ -18,6 +19,7 @@ from l2core.conformance.bounds import (
     magnitude,
     residuals,
     rho_errors,
+    sized,
 )
 from l2core.conformance.case import Case, make_case
 from l2core.conformance.cases import Inputs, fitted
@@ -141,7 +143,8 @@ def curvature(trial: Trial, case: Case) -> None:
     expected = bend * size
     # psi'' <= 2 |psi'| for log cosh, 0 for the others: what the subtraction's rounding costs.
     roundings = 2 * np.abs(r) + CURVATURE_ROUNDINGS.get(exacts.name, 1) + 4
-    allowed = (how.u * roundings * expected + how.tiny) * 1.05
+    terms = sized(exacts, reference.curvature, sizes.CURVATURE) * size
+    allowed = (how.u * roundings * terms + how.tiny) * 1.05
     trial.record(case, "second")
     f, (pred, *rest) = trial.function(case)
     seen = trial.feature("second", lambda x: f(x, *rest), pred)

@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from l2core.conformance.bounds import Arithmetic, Exacts, aligned, height, residuals
+from l2core.conformance import sizes
+from l2core.conformance.bounds import Arithmetic, Exacts, aligned, height, residuals, told
 from l2core.conformance.case import Case
 from l2core.conformance.cases import Inputs, given_to
 from l2core.conformance.checks import autograd, both, check, reduces
@@ -50,17 +51,7 @@ def _errors(exacts: Exacts, name: str, how: Arithmetic) -> NumpyArray:
     divided, and added up over what the parameter stands for."""
     case = exacts.case
     r, x = np.abs(residuals(case)), aligned(case.parameters[name], case.pred.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inner = np.where(r < x, r * r / (2 * x * x), 0.5)
-        v = np.maximum(x, exacts.parameters.get("eps", 0.0))
-        normal = 0.5 / v + r * r / (2 * v * v)
-    terms = {
-        "Huber": np.where(r > x * (1 - 4 * how.u), r + x, 0.0),
-        "SmoothL1": inner,
-        "Quantile": r,
-        "Expectile": r * r,
-        "GaussianNLL": normal,
-    }[exacts.name]
+    terms = sizes.by_parameter(exacts.name, name, r, told(exacts))
     least = how.tiny * (2 + 2 / np.where(x == 0, 1.0, np.minimum(x, 1.0)) ** 2)
     weight = np.ones(r.shape) if case.weight is None else aligned(case.weight, r.shape)
     scale = weight * _present(case)

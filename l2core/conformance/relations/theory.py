@@ -25,7 +25,7 @@ from l2core.conformance.trial import Trial, fail
 theory = partial(check, "theory")
 
 
-@theory(concerns=lambda s, c, h: not c.criterion.loss.needs, inputs=Inputs(values="finite"))
+@theory(concerns=lambda s, c, h: not c.criterion.loss.likelihood, inputs=Inputs(values="finite"))
 def non_negative(trial: Trial, case: Case) -> None:
     """No loss is negative."""
     seen = trial.value(case)
@@ -34,7 +34,7 @@ def non_negative(trial: Trial, case: Case) -> None:
 
 
 @theory(
-    concerns=lambda s, c, h: not c.criterion.loss.needs,
+    concerns=lambda s, c, h: not c.criterion.loss.likelihood,
     inputs=Inputs(values="finite", weight="never", mask="never", denominator=False),
 )
 def zero_at_a_fit(trial: Trial, case: Case) -> None:
