@@ -189,10 +189,13 @@ class Exacts:
         given = {name: aligned(x, found.shape) for name, x in case.parameters.items()}
         for index in np.ndindex(found.shape):
             p, t = float(case.pred[index]), float(case.target[index])
+            own = {name: exact(x[index].item()) for name, x in given.items()}
             if math.isfinite(p) and math.isfinite(t):
-                own = {name: exact(x[index].item()) for name, x in given.items()}
-                r = Fraction(p) - Fraction(t)
+                r: Exact = Fraction(p) - Fraction(t)
                 found[index] = rounded(f(self.name, {**self.parameters, **own}, r), "float64")
+            elif math.isinf(p - t):  # of which a bounded loss is finite
+                at = f(self.name, {**self.parameters, **own}, p - t)
+                found[index] = float(at) if isinstance(at, Fraction) else 0.0
         return found
 
     def weighted_sum(self, x: NumpyArray) -> ExactArray:

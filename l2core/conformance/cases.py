@@ -154,6 +154,8 @@ def pool_of(loss: Loss, name: str) -> tuple[float, ...]:
     """Values of a parameter that the loss takes."""
     found = []
     for x in POOL:
+        if (name, x) == ("alpha", 2.0):
+            continue  # where Barron's derivative by it is infinite
         with suppress(ValueError):
             loss.check_parameter(name, x)
             found.append(x)

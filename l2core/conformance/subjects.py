@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -235,7 +236,8 @@ def criteria() -> list[Criterion]:
 def written(criterion: Criterion, face: str) -> str:
     """Code that makes this criterion by the class of this name, defaults left out."""
     told = {"loss": criterion.loss, **criterion.changed}
-    return f"{face}({', '.join(f'{name}={x!r}' for name, x in told.items())})"
+    code = f"{face}({', '.join(f'{name}={x!r}' for name, x in told.items())})"
+    return re.sub(r"\binf\b", "float('inf')", code)
 
 
 def of_ours(name: str, harness: str, face: str, **description: Any) -> Subject:

@@ -186,10 +186,11 @@ class StudentTNLL(Loss):
     ) -> Array:
         s, df = given(scale, self.scale), given(df, self.df)
         u = divided(r, s)
-        w = divided(u, root_of(df, xp))
+        root = root_of(df, xp)
+        w = divided(u, root)
         far, _, square = inverted(w, xp)
         near = xp.where(far, 0.0, u)
-        log = xp.where(far, log1p_far(w, far, square, xp), 0.0)
+        log = xp.where(far, log1p_far(r, s * root, w, far, square, xp), 0.0)
         rest = 0.5 * math.log(2 * math.pi) - half_step(0.5 * df, xp) + log_of(s, xp)
         factor = divided(df + 1.0, df)  # near 1 for a large df, where w² may be 0
         inside = (0.5 * near) * (near * (factor * log1p_ratio(square, xp)))
@@ -217,7 +218,7 @@ class BarronNLL(Loss):
 
     alpha >= 0, below which there is no density; 2 is Gauss's, 0 Cauchy's with scale sqrt(2). Of
     heavier tails than its data needs the likelihood is lower, so alpha and scale can be learned.
-    log Z to 1e-12. Derivatives by alpha as :class:`Barron`, whose derivatives they are.
+    log Z to 1e-14. Derivatives by alpha as :class:`Barron`, whose derivatives they are.
     """
 
     alpha: float = 1.0

@@ -57,7 +57,7 @@ class Cauchy(Loss):
         w = divided(r, c)
         far, _, square = inverted(w, xp)
         near = xp.where(far, 0.0, r)
-        log = xp.where(far, log1p_far(w, far, square, xp), 0.0)
+        log = xp.where(far, log1p_far(r, c, w, far, square, xp), 0.0)
         return (0.5 * near) * (near * log1p_ratio(square, xp)) + (0.5 * c) * (c * log)
 
     def psi(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
@@ -156,17 +156,17 @@ def barron(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
         u = xp.clip(u, -_FAR, _FAR)
         return (0.5 * u) * (u * expm1_ratio((-0.5 * u) * u, xp))
     b = _distance(alpha, r, xp)
-    far, _, square, log = _opened(divided(u, root_of(b, xp)), xp)
+    far, _, square, log = _opened(u, root_of(b, xp), r, scale, xp)
     half = 0.5 * alpha
     y = half * xp.clip(log, 0.0, _BEYOND)
     # Far out in two forms: for alpha about 0, and of a log that may be infinite.
     steep = far & (xp.abs(y) >= 1)
     power = expm1_ratio(xp.where(steep, 0.0, y), xp)
-    slope = xp.where(steep, half + xp.full_like(y, 0.0), 1.0)
-    level = (xp.exp(xp.where(steep, y, 0.0)) - 1.0) / slope
-    outside = xp.where(steep, level, xp.where(far, log, 0.0) * power)
+    ratio = (0.5 * b) / xp.where(steep, half + xp.full_like(y, 0.0), 1.0)
+    level = (xp.exp(xp.where(steep, y, 0.0)) - 1.0) * ratio
+    outside = xp.where(steep, level, (0.5 * b) * (xp.where(far, log, 0.0) * power))
     near = xp.where(far, 0.0, u)
-    return (0.5 * near) * (near * (log1p_ratio(square, xp) * power)) + (0.5 * b) * outside
+    return (0.5 * near) * (near * (log1p_ratio(square, xp) * power)) + outside
 
 
 def barron_psi(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
@@ -178,10 +178,9 @@ def barron_psi(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
         u = xp.clip(u, -_FAR, _FAR)
         return divided(u * xp.exp((-0.5 * u) * u), scale)
     width = root_of(_distance(alpha, r, xp), xp)
-    w = divided(u, width)
-    far, v, square, log = _opened(w, xp)
+    far, v, square, log = _opened(u, width, r, scale, xp)
     # u (1 + w²)^(a/2 - 1), as w / sqrt(1 + w²), which is at most 1, times a power.
-    direction = xp.where(far, xp.sign(w), v) / xp.sqrt(1.0 + square)
+    direction = xp.where(far, xp.sign(u), v) / xp.sqrt(1.0 + square)
     power = xp.exp((0.5 * (alpha - 1.0)) * xp.clip(log, 0.0, _BEYOND))
     return divided(width * (direction * power), scale)
 
@@ -195,7 +194,7 @@ def barron_curvature(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
         u = xp.clip(u, -_FAR, _FAR)
         square = u * u
         return divided(divided((1.0 - square) * xp.exp(-0.5 * square), scale), scale)
-    far, _, square, log = _opened(divided(u, root_of(_distance(alpha, r, xp), xp)), xp)
+    far, _, square, log = _opened(u, root_of(_distance(alpha, r, xp), xp), r, scale, xp)
     inner = xp.where(far, square + (alpha - 1.0), 1.0 + (alpha - 1.0) * square)
     power = xp.exp((0.5 * alpha - 1.0) * xp.clip(log, 0.0, _BEYOND))
     return divided(divided((inner / (1.0 + square)) * power, scale), scale)
@@ -205,11 +204,14 @@ _BEYOND = 1e30
 """More than log(1 + w²) of any finite w: a stand-in for infinity that 0 may meet."""
 
 
-def _opened(w: Array, xp: Namespace) -> tuple[Array, Array, Array, Array]:
-    """What :func:`inverted` gives of w, and log(1 + w²)."""
+def _opened(
+    u: Array, root: Any, r: Array, scale: Any, xp: Namespace
+) -> tuple[Array, Array, Array, Array]:
+    """What :func:`inverted` gives of w = u / root, and log(1 + w²)."""
+    w = divided(u, root)
     far, v, square = inverted(w, xp)
     near = xp.log1p(xp.where(far, 0.0, square))
-    return far, v, square, xp.where(far, log1p_far(w, far, square, xp), near)
+    return far, v, square, xp.where(far, log1p_far(r, scale * root, w, far, square, xp), near)
 
 
 _FAR = 100.0

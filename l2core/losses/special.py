@@ -51,9 +51,12 @@ def log1p_ratio(square: Array, xp: Namespace) -> Array:
     return xp.where(nothing, 1.0, xp.log1p(safe) / safe)
 
 
-def log1p_far(w: Array, far: Array, square: Array, xp: Namespace) -> Array:
-    """log(1 + w²) where ``far``, of what :func:`inverted` gives."""
-    return 2.0 * xp.log(xp.where(far, xp.abs(w), 1.0)) + xp.log1p(square)
+def log1p_far(r: Array, width: Any, w: Array, far: Array, square: Array, xp: Namespace) -> Array:
+    """log(1 + w²) where ``far``, of w = r / width, which may overflow where this does not."""
+    size = xp.where(far, xp.abs(w), 1.0)
+    beyond = size == math.inf
+    apart = xp.log(xp.where(beyond, xp.abs(r), 1.0)) - log_of(width, xp)
+    return 2.0 * xp.where(beyond, apart, xp.log(xp.where(beyond, 1.0, size))) + xp.log1p(square)
 
 
 def bell(w: Array, xp: Namespace) -> Array:

@@ -7,7 +7,7 @@ u²/|alpha - 2| is cosh² y and nothing is singular within π/4 of the real axis
 import mpmath as mp
 
 DIGITS, STEP = 50, 32
-TOLERANCE = 1e-13
+TOLERANCE = 1e-15
 
 
 def log_z(alpha):
@@ -52,7 +52,7 @@ def tables():
 
         def rest(sign):
             def f(t):
-                b = t**4
+                b = t**6
                 return (log_z(2 + sign * b) - constant) / b - sign * mp.log(b) / 4
 
             return f

@@ -35,7 +35,7 @@ NAN, INF = float("nan"), float("inf")
 
 @calculus(concerns=differentiable, inputs=Inputs(zeros=False))
 def difference_quotients(trial: Trial, case: Case) -> None:
-    """A difference quotient lies between the gradients at its ends, as for all convex losses."""
+    """A difference quotient lies between the gradients at its ends, where the loss is convex."""
     i = (0,) * case.pred.ndim
     step = 2.0**-4 * max(1.0, 2.0 ** math.frexp(float(case.pred[i]))[1])
     ends, values, slopes, slack = [], [], [], 0.0
@@ -47,6 +47,8 @@ def difference_quotients(trial: Trial, case: Case) -> None:
         allowed = trial.bounds(exacts)
         if not np.all(np.isfinite(allowed.value)) or np.any(allowed.overflows):
             return
+        if exacts.elements(reference.curvature)[i] < 0:
+            return  # not convex here
         ends.append(float(moved[i]))
         values.append(float(trial.value(end).astype(np.float64).sum()))
         slopes.append(float(trial.gradient(end)[i]))

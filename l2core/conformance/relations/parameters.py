@@ -46,6 +46,10 @@ ROUNDINGS = 12
 amplifies, 1/parameter and its square, four products and the sum of the terms."""
 
 
+TABLES = {("BarronNLL", "alpha"): 1e-10}
+"""How far the derivative of a tabulated function is off (:mod:`l2core.losses.normaliser`)."""
+
+
 def _errors(exacts: Exacts, name: str, how: Arithmetic) -> NumpyArray:
     """How far the gradient to an array of parameters may be off: each element's terms, weighted,
     divided, and added up over what the parameter stands for."""
@@ -53,6 +57,7 @@ def _errors(exacts: Exacts, name: str, how: Arithmetic) -> NumpyArray:
     r, x = np.abs(residuals(case)), aligned(case.parameters[name], case.pred.shape)
     terms = sizes.by_parameter(exacts.name, name, r, told(exacts))
     least = how.tiny * (2 + 2 / np.where(x == 0, 1.0, np.minimum(x, 1.0)) ** 2)
+    least = least + TABLES.get((exacts.name, name), 0.0)
     weight = np.ones(r.shape) if case.weight is None else aligned(case.weight, r.shape)
     scale = weight * _present(case)
     if exacts.options["reduction"] == "mean":
