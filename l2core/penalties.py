@@ -134,7 +134,7 @@ def leaves(weights: Any) -> Iterable[Array]:
     """The arrays in nested lists, tuples and mappings, in order."""
     if isinstance(weights, Mapping):
         weights = list(weights.values())
-    if isinstance(weights, list | tuple) or hasattr(weights, "__next__"):
+    if isinstance(weights, (list, tuple)) or hasattr(weights, "__next__"):
         for each in weights:
             yield from leaves(each)
     else:

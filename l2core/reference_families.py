@@ -312,7 +312,7 @@ def gaussian_variance(p: Parameters) -> Exact:
         log = exact(p["log_variance"])
         return exponential(log) if isinstance(log, Fraction) else log
     given = p.get("variance")
-    variance = exact(ONE if given is None else given)
+    variance: Exact = ONE if given is None else exact(given)
     return variance if is_nan(variance) else max(variance, Fraction(p["eps"]))
 
 

@@ -105,7 +105,7 @@ def test_unions_of_types_stay_out_of_isinstance():
 
     for package in ("l2core", "l2torch", "l2jax", "l2keras"):
         folder = Path(find_spec(package).submodule_search_locations[0])
-        for path in folder.glob("*.py"):
+        for path in [p for p in folder.rglob("*.py") if "conformance" not in p.parts]:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 called = isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance"
                 assert not (called and "|" in ast.unparse(node.args[1])), (path, node.lineno)

@@ -19,11 +19,11 @@ ULP = 2.0**-23
 
 
 @pytest.fixture(scope="module")
-def cauchy():
+def lorentz():
     """½c² log(1 + (r/c)²), as somebody else would write it in their own module."""
 
     @dataclass(frozen=True)
-    class Cauchy(Loss):
+    class Lorentz(Loss):
         c: float = 1.0
 
         def rho(self, r, xp):
@@ -39,8 +39,8 @@ def cauchy():
             square = s * s
             return (1.0 - square) / ((1.0 + square) * (1.0 + square))
 
-    yield Cauchy
-    del LOSSES["Cauchy"]
+    yield Lorentz
+    del LOSSES["Lorentz"]
 
 
 def expected(c):
@@ -55,30 +55,30 @@ def inputs(harness):
     return harness.array(held, "float32"), harness.array(TARGET, "float32"), harness.array(MASK)
 
 
-def test_value_and_gradient(harness, mode, cauchy):
+def test_value_and_gradient(harness, mode, lorentz):
     rho, psi, _ = expected(0.7)
     pred, target, mask = inputs(harness)
-    criterion = Criterion(cauchy(0.7), denominator="count")
+    criterion = Criterion(lorentz(0.7), denominator="count")
     value, gradient = harness.value_and_grad(criterion, pred, target, mode=mode, mask=mask)
     np.testing.assert_allclose(harness.numpy(value), rho[MASK].mean(), rtol=16 * ULP)
     np.testing.assert_allclose(harness.numpy(gradient), psi * MASK / 5, rtol=16 * ULP, atol=0)
 
 
-def test_psi_is_the_registered_derivative(harness, cauchy):
+def test_psi_is_the_registered_derivative(harness, lorentz):
     """Twice differentiated it is curvature, where autograd of rho itself would differ in bits."""
     _, _, bend = expected(0.7)
     pred, target, mask = inputs(harness)
-    face = harness.face(Criterion(cauchy(0.7), "sum"))
+    face = harness.face(Criterion(lorentz(0.7), "sum"))
     if "second" in harness.features:
         found = harness.features["second"](lambda p: face(p, target, mask=mask), pred)
         # 1 - s² loses up to s² / |1 - s²| of relative accuracy; here less than 5.
         np.testing.assert_allclose(harness.numpy(found), bend * MASK, rtol=80 * ULP, atol=0)
 
 
-def test_config(harness, cauchy):
-    criterion = Criterion(cauchy(0.7), "root_mean")
+def test_config(harness, lorentz):
+    criterion = Criterion(lorentz(0.7), "root_mean")
     config = json.loads(json.dumps(criterion.to_config()))
-    assert config["loss"] == {"name": "Cauchy", "c": 0.7}
+    assert config["loss"] == {"name": "Lorentz", "c": 0.7}
     again = Criterion.from_config(config)
     assert again == criterion
     pred, target, mask = inputs(harness)
@@ -88,5 +88,5 @@ def test_config(harness, cauchy):
     assert first == second
 
 
-def test_it_is_known_by_its_name(cauchy):
-    assert LOSSES["Cauchy"] is cauchy
+def test_it_is_known_by_its_name(lorentz):
+    assert LOSSES["Lorentz"] is lorentz

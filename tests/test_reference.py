@@ -85,7 +85,8 @@ SIZES = [2.0**-1074, 1e-300, 1e-30, 1e-12, 9e-13, 0.3, 0.7, 1.0, 2.0, 40.0, 999.
 
 @pytest.mark.parametrize("loss", [x for x in EVERY_LOSS if type(x).__name__ in TEXTBOOK], ids=repr)
 def test_pointwise_by_a_second_method(loss):
-    parameters = {name: mpmath.mpf(float(x)) for name, x in asdict(loss).items()}
+    told = {name: x for name, x in asdict(loss).items() if x is not None}
+    parameters = {name: mpmath.mpf(float(x)) for name, x in told.items()}
     for r in SIZES + [-x for x in SIZES]:
         for variance in (1e-9, 0.8, 3.0):
             found = rho(loss, Fraction(r), Fraction(variance))

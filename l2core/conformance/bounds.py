@@ -254,6 +254,9 @@ def psi_errors(exacts: Exacts, how: Arithmetic) -> NumpyArray:
     slope = np.where(_at_edge(exacts, r, how), np.maximum(slope, 1 / _width(exacts)), slope)
     errors: NumpyArray = how.u * (slope * np.abs(r) + PSI_ROUNDINGS[exacts.name] * size)
     errors = (errors + how.tiny * (2 + 2 * slope)) * SECOND_ORDER
+    if exacts.name in ("Barron", "BarronNLL"):  # a power that may underflow, times u / scale
+        scale = told(exacts)["scale"]
+        errors = errors + how.tiny * (2 + np.abs(r) / scale) / scale
     if how.flushes:
         edge = smallest(how.dtype, True)
         small = [

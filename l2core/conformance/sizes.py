@@ -16,15 +16,15 @@ import numpy as np
 from l2core.conformance.harness import NumpyArray
 
 Parameters = Mapping[str, Any]
-Size = Callable[[NumpyArray, NumpyArray, Parameters], NumpyArray]
+Size = Callable[[NumpyArray, NumpyArray, Parameters], Any]
 """Of the exact result's absolute value, the absolute residual and the parameters."""
 
 
-def _log(x: NumpyArray) -> NumpyArray:
+def _log(x: NumpyArray) -> Any:
     return np.abs(np.log(np.maximum(x, 1e-300)))
 
 
-def _power(r: NumpyArray, p: Parameters, of: Callable[[Any], Any]) -> NumpyArray:
+def _power(r: NumpyArray, p: Parameters, of: Callable[[Any], Any]) -> Any:
     """The size of the exponent of (1 + u²/|alpha - 2|) to the power of ``of(alpha)``."""
     alpha = p["alpha"]
     b = np.maximum(np.abs(alpha - 2), 2.0**-52)
@@ -33,15 +33,15 @@ def _power(r: NumpyArray, p: Parameters, of: Callable[[Any], Any]) -> NumpyArray
         return np.where(np.isfinite(alpha), np.abs(of(alpha)) * log, (r / p["scale"]) ** 2)
 
 
-def _barron(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray:
+def _barron(x: NumpyArray, r: NumpyArray, p: Parameters) -> Any:
     return x * (1 + np.minimum(_power(r, p, lambda a: a / 2), 1e4))
 
 
-def _barron_psi(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray:
+def _barron_psi(x: NumpyArray, r: NumpyArray, p: Parameters) -> Any:
     return x * (1 + np.minimum(_power(r, p, lambda a: (a - 1) / 2), 1e4))
 
 
-def _barron_curvature(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray:
+def _barron_curvature(x: NumpyArray, r: NumpyArray, p: Parameters) -> Any:
     """1 + (alpha - 1) w² may cancel."""
     alpha, scale = p["alpha"], p["scale"]
     with np.errstate(all="ignore"):
@@ -52,30 +52,30 @@ def _barron_curvature(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray
     return found / scale**2 * (1 + np.minimum(_power(r, p, lambda a: a / 2 - 1), 1e4))
 
 
-def _barron_nll(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray:
+def _barron_nll(x: NumpyArray, r: NumpyArray, p: Parameters) -> Any:
     with np.errstate(all="ignore"):
         rho = np.abs(x) + _log(p["scale"]) + 3
     return _barron(rho, r, p)
 
 
-def _laplace(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray:
+def _laplace(x: NumpyArray, r: NumpyArray, p: Parameters) -> Any:
     return r / p["scale"] + _log(2 * p["scale"])
 
 
-def _student(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray:
+def _student(x: NumpyArray, r: NumpyArray, p: Parameters) -> Any:
     scale, df = p["scale"], p["df"]
     # Of the normaliser, shifted by 10, which is also what large terms cancel in for a small df.
     normal = 3 + 2 * np.log1p(20 / df)
     return (df + 1) / 2 * np.log1p((r / scale) ** 2 / df) + _log(scale) + normal
 
 
-def _gaussian(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray:
+def _gaussian(x: NumpyArray, r: NumpyArray, p: Parameters) -> Any:
     constant = math.log(2 * math.pi) if p["full"] else 0.0
     v, log = _variance(p, r)
     return 0.5 * (log + r * r / v + constant) * _emphasis(v, log, p)
 
 
-def _gaussian_psi(x: NumpyArray, r: NumpyArray, p: Parameters) -> NumpyArray:
+def _gaussian_psi(x: NumpyArray, r: NumpyArray, p: Parameters) -> Any:
     log = _variance(p, r)[1]
     return x * (1 + p["beta"] * log)
 
@@ -90,7 +90,7 @@ def _variance(p: Parameters, r: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
     return v, np.abs(np.log(v))
 
 
-def _emphasis(v: NumpyArray, log: NumpyArray, p: Parameters) -> NumpyArray:
+def _emphasis(v: NumpyArray, log: NumpyArray, p: Parameters) -> Any:
     found: NumpyArray = v ** p["beta"] * (1 + p["beta"] * log)
     return found
 
@@ -127,32 +127,32 @@ def by_parameter(name: str, which: str, r: NumpyArray, p: Parameters) -> NumpyAr
     return found
 
 
-def _huber(r: NumpyArray, p: Parameters) -> NumpyArray:
+def _huber(r: NumpyArray, p: Parameters) -> Any:
     delta = p["delta"]
     return np.where(r > delta * (1 - 2.0**-22), r + delta, 0.0)
 
 
-def _smooth(r: NumpyArray, p: Parameters) -> NumpyArray:
+def _smooth(r: NumpyArray, p: Parameters) -> Any:
     beta = p["beta"]
     return np.where(r < beta, r * r / (2 * beta * beta), 0.5)
 
 
-def _by_variance(r: NumpyArray, p: Parameters) -> NumpyArray:
+def _by_variance(r: NumpyArray, p: Parameters) -> Any:
     v, log = _variance(p, r)
     return (0.5 / v + r * r / (2 * v * v)) * _emphasis(v, log, p)
 
 
-def _by_log_variance(r: NumpyArray, p: Parameters) -> NumpyArray:
+def _by_log_variance(r: NumpyArray, p: Parameters) -> Any:
     v, log = _variance(p, r)
     return (0.5 + r * r / (2 * v)) * _emphasis(v, log, p) * (1 + log)
 
 
-def _cauchy(r: NumpyArray, p: Parameters) -> NumpyArray:
+def _cauchy(r: NumpyArray, p: Parameters) -> Any:
     c = p["c"]
     return c * 2 * np.log1p((r / c) ** 2) + 4 * np.minimum(c, r * r / c)
 
 
-def _by_scale(r: NumpyArray, p: Parameters) -> NumpyArray:
+def _by_scale(r: NumpyArray, p: Parameters) -> Any:
     """Of Barron's: r·psi/scale, by each of its two factors and the power."""
     alpha, scale = p["alpha"], p["scale"]
     b = np.maximum(np.abs(alpha - 2), 2.0**-52)
@@ -161,7 +161,7 @@ def _by_scale(r: NumpyArray, p: Parameters) -> NumpyArray:
     return (psi * (1 + np.minimum(_power(r, p, lambda a: a / 2), 1e4)) + 1) / scale * 4
 
 
-def _by_alpha(r: NumpyArray, p: Parameters) -> NumpyArray:
+def _by_alpha(r: NumpyArray, p: Parameters) -> Any:
     """Of Barron's: rho's terms, times the logarithms by which they change."""
     alpha, scale = p["alpha"], p["scale"]
     b = np.maximum(np.abs(alpha - 2), 2.0**-52)
@@ -171,13 +171,13 @@ def _by_alpha(r: NumpyArray, p: Parameters) -> NumpyArray:
     return 4 * (1 + log) ** 2 * (grown * (1 + 1 / b) + 1 + b) * (1 + np.abs(alpha))
 
 
-def _by_df(r: NumpyArray, p: Parameters) -> NumpyArray:
+def _by_df(r: NumpyArray, p: Parameters) -> Any:
     df = p["df"]
     square = (r / p["scale"]) ** 2 / df
     return np.log1p(square) + (df + 1) / df + 4 / df + 4
 
 
-_BY_PARAMETER: dict[tuple[str, str], Callable[[NumpyArray, Parameters], NumpyArray]] = {
+_BY_PARAMETER: dict[tuple[str, str], Callable[[NumpyArray, Parameters], Any]] = {
     ("Huber", "delta"): _huber,
     ("SmoothL1", "beta"): _smooth,
     ("Quantile", "q"): lambda r, p: r,

@@ -51,7 +51,6 @@ class GaussianNLL(Loss):
     symmetric: ClassVar[bool] = True
     likelihood: ClassVar[bool] = True
     parameters: ClassVar[tuple[str, ...]] = ("variance", "log_variance")
-    needs: ClassVar[tuple[str, ...]] = ("variance",)
     instead: ClassVar[Mapping[str, str]] = {"log_variance": "variance"}
 
     def __post_init__(self) -> None:
@@ -69,7 +68,11 @@ class GaussianNLL(Loss):
         if self.variance is not None:
             variance = number("variance", self.variance, 0.0, math.inf, "a finite number > 0")
             object.__setattr__(self, "variance", variance)
-            object.__setattr__(self, "needs", ())
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]  # a constant of the others
+        """The variance, unless it is fixed."""
+        return ("variance",) if self.variance is None else ()
 
     def fixes(self, name: str) -> bool:
         return self.variance is not None if name in self.parameters else super().fixes(name)

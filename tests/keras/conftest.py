@@ -120,6 +120,7 @@ def value_and_grad() -> Callable[..., tuple[Any, np.ndarray]]:
 def unusual(kind: type[l2core.Loss]) -> l2core.Loss:
     """A loss with no parameter at its default."""
     values = {f.name: getattr(kind(), f.name) for f in fields(kind)}
+    values = {name: x for name, x in values.items() if x is not None}  # what comes with the call
     return kind(**{k: not v if isinstance(v, bool) else v / 2 + 0.1 for k, v in values.items()})
 
 

@@ -32,7 +32,7 @@ def test_what_it_shows():
     shown = {
         "Criterion(loss=Huber(delta=0.5), axis=0)": l2keras.Criterion(l2core.Huber(0.5), axis=0),
         "Criterion(loss=SquaredError())": l2keras.Criterion(),
-        "Criterion(loss=GaussianNLL(full=False, eps=1e-06), packed=['variance'])": (
+        "Criterion(loss=GaussianNLL(full=False, eps=1e-06, beta=0.0, variance=None), packed=['variance'])": (
             l2keras.Criterion("gaussian_nll", packed=["variance"])
         ),
         "Huber(delta=0.5, reduction='sum')": l2keras.Huber(0.5, "sum"),

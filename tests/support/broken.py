@@ -1,7 +1,7 @@
 """A criterion as somebody might write it in NumPy: right, or with one mistake planted."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,10 @@ def pointwise(loss, r, given, mistake):
     if not loss.needs:
         given = {} if mistake == "ignores a parameter" else given
         return loss.rho(r, np, **given), loss.psi(r, np, **given)
-    v = given["variance"]
+    if "log_variance" in given:
+        v, loss = np.exp(given["log_variance"]), replace(loss, eps=0.0)
+    else:
+        v = given["variance"]
     v = v if mistake == "does not clamp the variance" else np.maximum(v, loss.eps)
     rho = (np.log(v) + r**2 / v) / 2
     return rho + math.log(2 * math.pi) / 2 if loss.full else rho, r / v

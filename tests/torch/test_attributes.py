@@ -48,7 +48,7 @@ def test_fields_and_parameters_of_every_loss(loss):
     for field in fields(loss):
         old = getattr(loss, field.name)
         assert getattr(module, field.name) == old
-        new = not old if isinstance(old, bool) else old / 2
+        new = not old if isinstance(old, bool) else 0.5 if old in (None, 0.0) else old / 2
         setattr(module, field.name, new)
         assert getattr(module.criterion.loss, field.name) == new
         setattr(module, field.name, old)

@@ -207,7 +207,7 @@ PLAIN = {  # rho of the residual and the parameter, as autograd takes it
 @pytest.mark.parametrize("loss", [x for x in DEFAULT_LOSSES if x.parameters], ids=repr)
 def test_parameters_and_predictions_that_depend_on_each_other(loss, n, weighted):
     """With a hook that halves their gradient, which runs once, and with the graph kept or not."""
-    (name,) = loss.parameters
+    name = loss.parameters[0]
     z = torch.linspace(-1, 1, n, dtype=torch.float64).requires_grad_()
     weight = torch.where(z.detach().abs() < 0.1 * weighted, 0.0, 1.0)
     more = {"weight": weight} if weighted else {}
