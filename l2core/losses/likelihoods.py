@@ -187,32 +187,32 @@ class StudentTNLL(Loss):
     def rho(
         self, r: Array, xp: Namespace, scale: Array | None = None, df: Array | None = None
     ) -> Array:
-        s, df = given(scale, self.scale), given(df, self.df)
+        s, nu = given(scale, self.scale), given(df, self.df)
         u = divided(r, s)
-        root = root_of(df, xp)
+        root = root_of(nu, xp)
         w = divided(u, root)
         far, _, square = inverted(w, xp)
         near = xp.where(far, 0.0, u)
         log = xp.where(far, log1p_far(r, s * root, w, far, square, xp), 0.0)
-        rest = 0.5 * math.log(2 * math.pi) - half_step(0.5 * df, xp) + log_of(s, xp)
-        factor = divided(df + 1.0, df)  # near 1 for a large df, where w² may be 0
+        rest = 0.5 * math.log(2 * math.pi) - half_step(0.5 * nu, xp) + log_of(s, xp)
+        factor = divided(nu + 1.0, nu)  # near 1 for a large nu, where w² may be 0
         inside = (0.5 * near) * (near * (factor * log1p_ratio(square, xp)))
-        return inside + (0.5 * (df + 1.0)) * log + rest
+        return inside + (0.5 * (nu + 1.0)) * log + rest
 
     def psi(
         self, r: Array, xp: Namespace, scale: Array | None = None, df: Array | None = None
     ) -> Array:
-        s, df = given(scale, self.scale), given(df, self.df)
-        width = root_of(df, xp)
+        s, nu = given(scale, self.scale), given(df, self.df)
+        width = root_of(nu, xp)
         w = divided(divided(r, s), width)
-        return divided(divided(df + 1.0, width) * bell(w, xp), s)
+        return divided(divided(nu + 1.0, width) * bell(w, xp), s)
 
     def curvature(
         self, r: Array, xp: Namespace, scale: Array | None = None, df: Array | None = None
     ) -> Array:
-        s, df = given(scale, self.scale), given(df, self.df)
-        w = divided(divided(r, s), root_of(df, xp))
-        return divided(divided(divided(df + 1.0, df) * bend(w, xp), s), s)
+        s, nu = given(scale, self.scale), given(df, self.df)
+        w = divided(divided(r, s), root_of(nu, xp))
+        return divided(divided(divided(nu + 1.0, nu) * bend(w, xp), s), s)
 
 
 @dataclass(frozen=True)

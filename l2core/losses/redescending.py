@@ -53,16 +53,16 @@ class Cauchy(Loss):
         object.__setattr__(self, "c", scale_of("c", self.c))
 
     def rho(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
-        c = given(c, self.c)
-        w = divided(r, c)
+        k = given(c, self.c)
+        w = divided(r, k)
         far, _, square = inverted(w, xp)
         near = xp.where(far, 0.0, r)
-        log = xp.where(far, log1p_far(r, c, w, far, square, xp), 0.0)
-        return (0.5 * near) * (near * log1p_ratio(square, xp)) + (0.5 * c) * (c * log)
+        log = xp.where(far, log1p_far(r, k, w, far, square, xp), 0.0)
+        return (0.5 * near) * (near * log1p_ratio(square, xp)) + (0.5 * k) * (k * log)
 
     def psi(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
-        c = given(c, self.c)
-        return c * bell(divided(r, c), xp)
+        k = given(c, self.c)
+        return k * bell(divided(r, k), xp)
 
     def curvature(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
         return bend(divided(r, given(c, self.c)), xp)
@@ -86,24 +86,24 @@ class Tukey(Loss):
         object.__setattr__(self, "c", scale_of("c", self.c))
 
     def rho(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
-        c = given(c, self.c)
-        x = xp.clip(r, -c, c)
-        t = divided(x, c)
+        k = given(c, self.c)
+        x = xp.clip(r, -k, k)
+        t = divided(x, k)
         square = t * t
         # c²/6 (1 - (1 - t²)³), without the difference.
         return (0.5 * x) * (x * (1.0 - square + square * square * (1 / 3)))
 
     def psi(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
-        c = given(c, self.c)
-        kept = xp.clip(r, -c, c)
-        t = divided(kept, c)
+        k = given(c, self.c)
+        kept = xp.clip(r, -k, k)
+        t = divided(kept, k)
         left = (1.0 - t) * (1.0 + t)
-        return xp.where(xp.abs(r) >= c, 0.0, kept * (left * left))
+        return xp.where(xp.abs(r) >= k, 0.0, kept * (left * left))
 
     def curvature(self, r: Array, xp: Namespace, c: Array | None = None) -> Array:
-        c = given(c, self.c)
-        t = divided(xp.clip(r, -c, c), c)
-        return xp.where(xp.abs(r) > c, 0.0, (1.0 - t) * (1.0 + t) * (1.0 - 5.0 * (t * t)))
+        k = given(c, self.c)
+        t = divided(xp.clip(r, -k, k), k)
+        return xp.where(xp.abs(r) > k, 0.0, (1.0 - t) * (1.0 + t) * (1.0 - 5.0 * (t * t)))
 
 
 @dataclass(frozen=True)
