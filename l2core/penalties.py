@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from l2core.arrays import Array
@@ -77,7 +77,7 @@ class Penalty:
         """
         l1, l2 = self.coefficients
         if convention == "keras":
-            return {name: x for name, x in (("l1", l1), ("l2", l2)) if x or name == "l2"}
+            return asdict(self)
         if convention == "sgd":
             _none("l1", l1, convention)
             return {"weight_decay": 2 * l2}

@@ -15,7 +15,8 @@ class _Regularizer(keras.regularizers.Regularizer):  # type: ignore[misc]
     penalty: l2core.Penalty
 
     def __call__(self, x: Any) -> Any:
-        return self.penalty(keras.ops.convert_to_tensor(x))
+        # On TensorFlow a Keras variable is none of its tensors, nor made one by this.
+        return self.penalty(keras.ops.convert_to_tensor(getattr(x, "value", x)))
 
     def get_config(self) -> dict[str, Any]:
         """The coefficients."""
