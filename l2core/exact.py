@@ -206,9 +206,17 @@ def log_gamma(x: Fraction) -> Fraction:
     return total - logarithm(product)
 
 
-def slope(f: Callable[[Fraction], Fraction], x: Fraction, forward: bool = False) -> Fraction:
-    """The derivative of a smooth f with DIGITS digits, to half of them; ``forward`` from x on only."""
-    h = Fraction(1, 10 ** (DIGITS // 4))
+def slope(
+    f: Callable[[Fraction], Fraction],
+    x: Fraction,
+    forward: bool = False,
+    room: Fraction = Fraction(1),
+) -> Fraction:
+    """The derivative of an f of DIGITS digits, to a quarter of them; ``forward`` from x on only.
+
+    f is smooth within ``room``; the step is 10**-15, or a millionth of that if it is less.
+    """
+    h = min(Fraction(1, 10 ** (DIGITS // 4)), room / 10**6)
     if forward:
         return (
             48 * f(x + h) - 25 * f(x) - 36 * f(x + 2 * h) + 16 * f(x + 3 * h) - 3 * f(x + 4 * h)

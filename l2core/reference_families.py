@@ -208,7 +208,8 @@ def _barron_nll(p: Parameters, r: Exact) -> Exact:
 
 def _barron_nll_by_alpha(p: Parameters, r: Exact) -> Exact:
     alpha = Fraction(p["alpha"])
-    return plus(_barron_by_alpha(p, r), slope(log_z, alpha, forward=alpha < Fraction(1, 100)))
+    room = abs(alpha - 2) or ONE
+    return plus(_barron_by_alpha(p, r), slope(log_z, alpha, alpha < Fraction(1, 100), room))
 
 
 def _barron_nll_by_scale(p: Parameters, r: Exact) -> Exact:

@@ -252,6 +252,32 @@ def test_values_that_have_a_formula():
     assert normaliser.log_normaliser(1.0, XP) == pytest.approx(float(mpmath.log(bessel)), abs=1e-14)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("kind", [Barron, BarronNLL])
+def test_at_2_the_derivative_by_alpha_is_that_of_the_number_below(harness, kind):
+    """Where it is infinite; the normaliser's goes with it, or a likelihood would run away."""
+    if not harness.autograd:
+        return
+    for dtype in float_dtypes(harness):
+        face = harness.face(Criterion(kind()))
+        arrays = [harness.array(x, dtype) for x in (R, ZERO)]
+        two = np.dtype(dtype).type(2)
+        below = np.nextafter(two, np.dtype(dtype).type(0))
+        told = {"alpha": float(below), "scale": 1.0}
+        slopes = [
+            reference.by_parameter(kind.__name__, "alpha", told, exact(x))
+            for x in R.astype(dtype).ravel().tolist()
+        ]
+        expected = float(sum(slopes)) / R.size
+        for alpha in (two, below):
+            x = harness.array(np.full((1, 1), alpha), dtype)
+            _, grads = harness.vjp(lambda p, t, a, f=face: f(p, t, alpha=a), *arrays, x)
+            # Logarithms of 16 to 36, one with each square, and their sum.
+            assert harness.numpy(grads[2]).item() == pytest.approx(
+                expected, rel=1000 * float(np.finfo(dtype).eps)
+            )
+
+
 # --- what they mean ---------------------------------------------------------------------------------
 
 R = np.random.default_rng(5).standard_normal((40, 3)) * 3

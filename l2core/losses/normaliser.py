@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from l2core.arrays import Array, Namespace
-from l2core.losses.special import fixed
+from l2core.losses.special import beside_2, fixed
 from l2core.numpy_namespace import XP
 
 LOW = (
@@ -196,12 +196,11 @@ def log_normaliser(alpha: Any, xp: Namespace) -> Any:
     """log Z(alpha), of a number in float64."""
     if fixed(alpha):
         return _of_number(float(alpha))
+    alpha = beside_2(alpha, alpha.dtype, xp)
     b = alpha - 2.0
     low, below, far = b < -1, b < 0, b > 1
     size = xp.abs(b)
-    size = xp.where(
-        low | far, 1.0, xp.where(size == 0, _LEAST, size)
-    )  # of which b·log b is nothing
+    size = xp.where(low | far, 1.0, size)
     log = xp.log(size)
     t = xp.exp((1 / 6) * log)
     log = 0.25 * log
@@ -215,7 +214,6 @@ def log_normaliser(alpha: Any, xp: Namespace) -> Any:
     return xp.where(low, lowest, xp.where(far, beyond, _CONSTANT + size * rest))
 
 
-_LEAST = 2.0**-60
 _CONSTANT = 0.5 * math.log(2 * math.pi)
 
 

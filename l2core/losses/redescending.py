@@ -11,11 +11,11 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from l2core.arrays import Array, Namespace
-from l2core.dtypes import dtype_name
 from l2core.losses.base import TINY, Loss, given, number
 from l2core.losses.special import (
     bell,
     bend,
+    beside_2,
     divided,
     expm1_ratio,
     fixed,
@@ -155,7 +155,8 @@ def barron(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
     if fixed(alpha) and alpha == -math.inf:
         u = xp.clip(u, -_FAR, _FAR)
         return (0.5 * u) * (u * expm1_ratio((-0.5 * u) * u, xp))
-    b = _distance(alpha, r, xp)
+    alpha = beside_2(alpha, r.dtype, xp)
+    b = abs(alpha - 2.0)
     far, _, square, log = _opened(u, root_of(b, xp), r, scale, xp)
     half = 0.5 * alpha
     y = half * xp.clip(log, 0.0, _BEYOND)
@@ -165,6 +166,13 @@ def barron(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
     ratio = (0.5 * b) / xp.where(steep, half + xp.full_like(y, 0.0), 1.0)
     level = (xp.exp(xp.where(steep, y, 0.0)) - 1.0) * ratio
     outside = xp.where(steep, level, (0.5 * b) * (xp.where(far, log, 0.0) * power))
+    if not fixed(alpha):
+        # About 2 the slopes of b and of 1 + u²/b in alpha are of size 1/b and cancel; not so those of
+        # ((u² + b)^(a/2) b^(1 - a/2) - b) / a, the same.
+        close = far & (b < 1)
+        raised = half * log1p_far(r, scale, u, close, square, xp) + (1.0 - half) * xp.log(b)
+        inner = xp.exp(xp.where(close, raised, 0.0)) - b
+        outside = xp.where(close, inner / xp.where(close, alpha, 1.0), outside)
     near = xp.where(far, 0.0, u)
     return (0.5 * near) * (near * (log1p_ratio(square, xp) * power)) + outside
 
@@ -177,7 +185,8 @@ def barron_psi(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
     if fixed(alpha) and alpha == -math.inf:
         u = xp.clip(u, -_FAR, _FAR)
         return divided(u * xp.exp((-0.5 * u) * u), scale)
-    width = root_of(_distance(alpha, r, xp), xp)
+    alpha = beside_2(alpha, r.dtype, xp)
+    width = root_of(abs(alpha - 2.0), xp)
     far, v, square, log = _opened(u, width, r, scale, xp)
     # u (1 + w²)^(a/2 - 1), as w / sqrt(1 + w²), which is at most 1, times a power.
     direction = xp.where(far, xp.sign(u), v) / xp.sqrt(1.0 + square)
@@ -194,7 +203,8 @@ def barron_curvature(r: Array, alpha: Any, scale: Any, xp: Namespace) -> Array:
         u = xp.clip(u, -_FAR, _FAR)
         square = u * u
         return divided(divided((1.0 - square) * xp.exp(-0.5 * square), scale), scale)
-    far, _, square, log = _opened(u, root_of(_distance(alpha, r, xp), xp), r, scale, xp)
+    alpha = beside_2(alpha, r.dtype, xp)
+    far, _, square, log = _opened(u, root_of(abs(alpha - 2.0), xp), r, scale, xp)
     inner = xp.where(far, square + (alpha - 1.0), 1.0 + (alpha - 1.0) * square)
     power = xp.exp((0.5 * alpha - 1.0) * xp.clip(log, 0.0, _BEYOND))
     return divided(divided((inner / (1.0 + square)) * power, scale), scale)
@@ -216,12 +226,3 @@ def _opened(
 
 _FAR = 100.0
 """exp of minus half of its square is 0 in every float."""
-
-
-def _distance(alpha: Any, r: Array, xp: Namespace) -> Any:
-    r"""\|alpha - 2\|, and the distance to the number before 2 at 2 itself."""
-    step = 2.0**-52 if dtype_name(r.dtype) == "float64" else 2.0**-23
-    if fixed(alpha):
-        return abs(alpha - 2) or step
-    b = xp.abs(alpha - 2.0)
-    return xp.where(b == 0, step, b)

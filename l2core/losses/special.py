@@ -9,11 +9,21 @@ import math
 from typing import Any
 
 from l2core.arrays import Array, Namespace
+from l2core.dtypes import dtype_name
 
 
 def fixed(x: Any) -> bool:
     """Whether x is a number (or what a tracer has in its place), not an array."""
     return not hasattr(x, "shape")
+
+
+def beside_2(alpha: Any, dtype: Any, xp: Namespace) -> Any:
+    """alpha, or the number below 2 in the place of 2, about which Barron's loss and its normaliser
+    go as |alpha - 2| log |alpha - 2|: so that both have the derivative of one number there."""
+    step = 2.0**-52 if dtype_name(dtype) == "float64" else 2.0**-23
+    if fixed(alpha):
+        return 2.0 - step if alpha == 2 else alpha
+    return xp.where(alpha == 2.0, alpha - step, alpha)
 
 
 def root_of(x: Any, xp: Namespace) -> Any:
