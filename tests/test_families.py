@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 import mpmath
 import numpy as np
@@ -146,22 +146,25 @@ def case_of(loss, dtype):
     return Case(r, np.zeros_like(r), dtype=dtype, **({"parameters": more} if more else {}))
 
 
+@cache
+def expected_of(loss, dtype, flushes):
+    """A case, with the exact values and gradients and their bounds."""
+    case = case_of(loss, dtype)
+    exacts = bounds.Exacts(loss, {"reduction": "none"}, case)
+    with np.errstate(over="ignore"):
+        allowed = bounds.bounds(exacts, bounds.Arithmetic(dtype, flushes, True))
+    return case, (exacts.value(), allowed.value), (exacts.gradient(), allowed.gradient)
+
+
 @by_loss
 def test_rho_and_psi(harness, loss):
     for dtype in float_dtypes(harness):
-        case = case_of(loss, dtype)
-        how = bounds.Arithmetic(dtype, harness.flushes, True)
-        exacts = bounds.Exacts(loss, {"reduction": "none"}, case)
-        with np.errstate(over="ignore"):
-            allowed = bounds.bounds(exacts, how)
+        case, *expected = expected_of(loss, dtype, harness.flushes)
         given = {name: harness.array(x, dtype) for name, x in case.parameters.items()}
         arrays = [harness.array(x, dtype) for x in (case.pred, case.target)]
         with np.errstate(over="ignore"):
             value, gradient = harness.value_and_grad(Criterion(loss, "none"), *arrays, **given)
-        for seen, wanted, error in (
-            (value, exacts.value(), allowed.value),
-            (gradient, exacts.gradient(), allowed.gradient),
-        ):
+        for seen, (wanted, error) in zip((value, gradient), expected, strict=True):
             for i, x in enumerate(harness.numpy(seen).tolist()):
                 overflows = abs(wanted[i]) > np.finfo(dtype).max
                 assert bounds.within(x, wanted[i], error[i], dtype, overflows), (case.pred[i], x)
@@ -240,6 +243,7 @@ def test_log_z():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
 
 
+@pytest.mark.scripts
 def test_its_table_is_what_makes_it():
     for name, expected in barron.tables().items():
         assert [float(x) for x in expected] == list(getattr(normaliser, name))
