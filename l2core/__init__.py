@@ -1,8 +1,10 @@
 """One definition of squared error and its relatives, the same in every array framework."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from l2core import numpy_backend  # noqa: F401 (it registers itself)
 from l2core.blocks import dask_statistics
-from l2core.closed_form import LeastSquares, least_squares
 from l2core.criterion import Criterion
 from l2core.decomposition import BiasVariance, bias_variance
 from l2core.losses import (
@@ -25,11 +27,14 @@ from l2core.losses import (
     Tukey,
 )
 from l2core.memory import free_memory, keep_memory, kept_memory
-from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
 from l2core.scoring import scorer
 from l2core.statistics import ErrorStatistics
 from l2core.streams import evaluate
 from l2core.terms import Terms
+
+if TYPE_CHECKING:
+    from l2core.closed_form import LeastSquares, least_squares
+    from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
 
 __all__ = [
     "LOSSES",
@@ -68,3 +73,20 @@ __all__ = [
     "scorer",
 ]
 __version__ = "0.2.0.dev0"
+
+_LATER = {
+    **dict.fromkeys(("LeastSquares", "least_squares"), "l2core.closed_form"),
+    **dict.fromkeys(("ElasticNet", "Lasso", "Penalty", "Ridge"), "l2core.penalties"),
+}
+"""What no loss needs, and is imported when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_LATER]
