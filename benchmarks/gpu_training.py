@@ -1,7 +1,7 @@
 """What a training loop on a GPU does around a loss, each part against NumPy's float64 or an error.
 
 CUDA graphs, mixed precision, a window of micro-batches, NCCL, streams, arguments on two devices.
-``python -m benchmarks.gpu`` runs it first; by itself, ``python -m benchmarks.gpu_training``.
+``python -m benchmarks.gpu_training``; the exit status is 1 if a part does not hold.
 """
 
 from __future__ import annotations

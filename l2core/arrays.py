@@ -11,7 +11,8 @@ Array: TypeAlias = Any
 class Namespace(Protocol):
     """The names of the array standard that the core may use, and nothing else.
 
-    ``where`` takes a Python number for one of its values; dtypes are attributes of the namespace.
+    ``where`` takes a Python number for one of its values; dtypes are attributes of the namespace. One
+    with autograd also has ``stop_gradient(x)``, without which beta of GaussianNLL has a derivative.
     """
 
     def abs(self, x: Array, /) -> Array: ...
