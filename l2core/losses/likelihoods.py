@@ -15,7 +15,7 @@ from l2core.arrays import Array, Namespace
 from l2core.losses.base import TINY, Loss, given, number
 from l2core.losses.convex import AbsoluteError
 from l2core.losses.normaliser import log_normaliser
-from l2core.losses.redescending import barron, barron_curvature, barron_psi, scale_of
+from l2core.losses.redescending import Barron, scale_of
 from l2core.losses.special import (
     bell,
     bend,
@@ -216,7 +216,7 @@ class StudentTNLL(Loss):
 
 
 @dataclass(frozen=True)
-class BarronNLL(Loss):
+class BarronNLL(Barron):
     """The density of Barron's loss: rho = Barron(alpha, scale) + log(scale) + log Z(alpha).
 
     alpha >= 0, below which there is no density; 2 is Gauss's, 0 Cauchy's with scale sqrt(2). Of
@@ -224,33 +224,16 @@ class BarronNLL(Loss):
     log Z to 1e-14. Derivatives by alpha as :class:`Barron`, whose derivatives they are.
     """
 
-    alpha: float = 1.0
-    scale: float = 1.0
-
-    symmetric: ClassVar[bool] = True
     likelihood: ClassVar[bool] = True
-    parameters: ClassVar[tuple[str, ...]] = ("alpha", "scale")
 
     def __post_init__(self) -> None:
         alpha = number("alpha", self.alpha, -TINY, math.inf, "a finite number >= 0")
         if alpha < 0:
             raise ValueError(f"alpha: expected a finite number >= 0, got {self.alpha!r}")
-        object.__setattr__(self, "alpha", alpha)
-        object.__setattr__(self, "scale", scale_of("scale", self.scale))
+        super().__post_init__()
 
     def rho(
         self, r: Array, xp: Namespace, alpha: Array | None = None, scale: Array | None = None
     ) -> Array:
-        alpha, scale = given(alpha, self.alpha), given(scale, self.scale)
-        rest = log_normaliser(alpha, xp) + log_of(scale, xp)
-        return barron(r, alpha, scale, xp) + rest
-
-    def psi(
-        self, r: Array, xp: Namespace, alpha: Array | None = None, scale: Array | None = None
-    ) -> Array:
-        return barron_psi(r, given(alpha, self.alpha), given(scale, self.scale), xp)
-
-    def curvature(
-        self, r: Array, xp: Namespace, alpha: Array | None = None, scale: Array | None = None
-    ) -> Array:
-        return barron_curvature(r, given(alpha, self.alpha), given(scale, self.scale), xp)
+        rest = log_normaliser(given(alpha, self.alpha), xp) + log_of(given(scale, self.scale), xp)
+        return super().rho(r, xp, alpha, scale) + rest
