@@ -7,15 +7,18 @@ another amount beside a sum than beside a mean: :meth:`Penalty.to` and :meth:`Pe
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from l2core.arrays import Array
 from l2core.backend import backend_of
+from l2core.checks import check_array, residual_dtypes
 from l2core.config import LossLike, loss_of
 from l2core.losses import AbsoluteError, HalfSquaredError, Loss, SquaredError
 from l2core.losses.base import number
+from l2core.prepared import cast_to
 
 CONVENTIONS = {
     "sgd": "weight_decay of torch.optim.SGD and of optax.add_decayed_weights: the gradient 2·l2·w",
@@ -34,18 +37,19 @@ DECOUPLED = (
 
 
 @dataclass(frozen=True)
-class Penalty:
+class Penalty(ABC):
     """l1·Σ|w| + l2·Σw² over arrays of weights; a finite l1 and l2 >= 0. Made by its subclasses."""
 
     @property
+    @abstractmethod
     def coefficients(self) -> tuple[float, float]:
         """l1 and l2."""
-        raise NotImplementedError
 
     def __call__(self, weights: Any) -> Array:
         """The penalty of an array, or of all arrays in (nested) lists, tuples and mappings.
 
-        A 0-d array of the weights' framework, of their widest dtype; TypeError of none.
+        A 0-d array of the weights' framework, in the dtype of a loss of them (halves: float32);
+        TypeError of none.
         """
         arrays = list(leaves(weights))
         if not arrays:
@@ -53,12 +57,14 @@ class Penalty:
         total: Any = 0.0
         for array in arrays:
             backend = backend_of(array, "weights")
+            check_array(array, "weights", backend)
+            w = cast_to(array, residual_dtypes(array, array, (), backend)[0], backend)
             for factor, loss in zip(
                 self.coefficients, (AbsoluteError(), SquaredError()), strict=True
             ):
                 if factor:  # by the loss's own rule, whose gradient at 0 is 0
-                    total = total + factor * backend.xp.sum(backend.rho(loss, array, {}))
-        return total if hasattr(total, "shape") else 0.0 * backend.xp.sum(array)
+                    total = total + factor * backend.xp.sum(backend.rho(loss, w, {}))
+        return total if hasattr(total, "shape") else 0.0 * backend.xp.sum(w)
 
     def to(
         self,
@@ -165,6 +171,11 @@ class Ridge(Penalty):
     @classmethod
     def of(cls, convention: str, value: float, **ours: Any) -> Self:
         """That of which :meth:`Penalty.to` gives this value."""
+        if convention == "elastic_net":
+            raise ValueError(
+                f"convention: expected one of a single number, got {convention!r}: "
+                "ElasticNet.of has two"
+            )
         (unit,) = cls(1.0).to(convention, **ours).values()
         return cls(_coefficient("value", value) / unit)
 

@@ -55,6 +55,10 @@ def test_what_is_wrong():
                 kind(x)
     with pytest.raises(TypeError, match="weights: expected at least one array"):
         Ridge()([])
+    with pytest.raises(TypeError, match="weights: expected"):
+        Ridge()(["a"])
+    with pytest.raises(ValueError, match="convention: expected one of a single number"):
+        Ridge.of("elastic_net", 1.0)
     with pytest.raises(ValueError, match="decoupled decay"):
         Ridge().to("adamw")
     with pytest.raises(ValueError, match="total: expected the number of samples"):
@@ -69,6 +73,12 @@ def test_what_is_wrong():
         Ridge().to("ridge", loss="huber", total=3)
     with pytest.raises(ValueError, match="reduction: expected"):
         Ridge().to("ridge", reduction="none", total=3)
+
+
+def test_halves_add_up_in_float32():
+    w = np.full(1000, 300, np.float16)
+    assert Ridge(1.0)(w) == 9e7
+    assert Ridge(1.0)(torch.from_numpy(w)).dtype is torch.float32
 
 
 def test_they_print_their_formula():
