@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from l2core.arrays import Array
-from l2core.backend import backend_of
-from l2core.checks import check_array, residual_dtypes
+from l2core.backend import backend_of, check_array
+from l2core.checks import residual_dtypes
 from l2core.config import LossLike, loss_of
 from l2core.losses import AbsoluteError, HalfSquaredError, Loss, SquaredError
 from l2core.losses.base import number
