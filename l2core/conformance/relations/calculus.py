@@ -12,7 +12,6 @@ from l2core import reference
 from l2core.arrays import Array
 from l2core.conformance import sizes
 from l2core.conformance.bounds import (
-    CURVATURE_ROUNDINGS,
     as_floats,
     edges,
     largest,
@@ -26,6 +25,7 @@ from l2core.conformance.cases import Inputs, fitted
 from l2core.conformance.checks import autograd, both, check, differentiable, has, plain
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.relations.semantics import given
+from l2core.conformance.roundings import CURVATURE_ROUNDINGS
 from l2core.conformance.subjects import Claim, Subject
 from l2core.conformance.trial import Trial, fail
 
