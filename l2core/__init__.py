@@ -33,6 +33,7 @@ from l2core.streams import evaluate
 from l2core.terms import Terms
 
 if TYPE_CHECKING:
+    from l2core import robust
     from l2core.closed_form import LeastSquares, least_squares
     from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
 
@@ -70,6 +71,7 @@ __all__ = [
     "keep_memory",
     "kept_memory",
     "least_squares",
+    "robust",
     "scorer",
 ]
 __version__ = "0.2.0.dev0"
@@ -79,9 +81,13 @@ _LATER = {
     **dict.fromkeys(("ElasticNet", "Lasso", "Penalty", "Ridge"), "l2core.penalties"),
 }
 """What no loss needs, and is imported when it is asked for."""
+_ROOMS = ("robust",)
+"""Modules of which the same holds."""
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"l2core.{name}")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(_LATER[name]), name)
@@ -89,4 +95,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_LATER]
+    return [*globals(), *_LATER, *_ROOMS]

@@ -23,6 +23,10 @@ class _Numpy:
         return value
 
     @staticmethod
+    def argsort(x: Array, /) -> Array:
+        return np.argsort(x, kind="stable")
+
+    @staticmethod
     def astype(x: Array, dtype: Any, /) -> Array:
         return x.astype(dtype)
 

@@ -46,6 +46,10 @@ class _TensorFlow:
         return getattr(tf.dtypes, name)
 
     @staticmethod
+    def argsort(x: Array, /) -> Array:
+        return tf.argsort(x, stable=True)
+
+    @staticmethod
     def count_nonzero(x: Array, /, *, axis: Any = None) -> Array:
         return tf.math.count_nonzero(x, axis=axis)
 
@@ -111,6 +115,10 @@ class _TensorFlow:
         if tf.executing_eagerly() or not len(x.shape):
             return tf.reduce_sum(x, axis)
         return _added_up(x, len(x.shape) if axis is None else len(axis))
+
+    @staticmethod
+    def take(x: Array, indices: Array, /, *, axis: int) -> Array:
+        return tf.gather(x, indices, axis=axis)
 
     @staticmethod
     def where(condition: Array, x1: Any, x2: Any, /) -> Array:

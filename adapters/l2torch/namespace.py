@@ -25,8 +25,24 @@ def sign(x: Tensor) -> Tensor:
     return torch.maximum(torch.sign(x), torch.clamp(x, max=-1.0))
 
 
+def argsort(x: Tensor) -> Tensor:
+    """The order, of equal ones as they stand."""
+    return torch.argsort(x, stable=True)
+
+
+def cumulative_sum(x: Tensor, *, axis: int) -> Tensor:
+    """Without compat's look for a namespace, at which Dynamo warns."""
+    return torch.cumsum(x, axis)
+
+
+def take(x: Tensor, indices: Tensor, *, axis: int) -> Tensor:
+    """The elements of an axis at these places."""
+    return torch.index_select(x, axis, indices)
+
+
 _NAMES = [name for name in vars(Namespace) if not name.startswith("_")]
 _OWN = {"clip": torch.clamp, "log1p": log1p, "sign": sign}  # compat's clip looks at the data
+_OWN |= {"argsort": argsort, "cumulative_sum": cumulative_sum, "take": take}
 _OWN["stop_gradient"] = torch.detach
 XP = cast(
     Namespace,

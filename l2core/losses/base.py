@@ -82,6 +82,20 @@ class Loss(ABC):
     def curvature(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
         """The derivative of psi; at a jump of psi the value from inside."""
 
+    def irls_weight(self, r: Array, xp: Namespace, *args: Any, **parameters: Any) -> Array:
+        """psi(r)/r: the weight at which least squares has the slope of this loss.
+
+        Below 2^-126 its limit, the curvature; where psi jumps at 0, and the limit is infinite, the
+        slope of the jump between ±2^-126.
+        """
+        near = xp.abs(r) < TINY
+        step = xp.full_like(r, TINY)
+        rise = self.psi(step, xp, *args, **parameters) - self.psi(-step, xp, *args, **parameters)
+        curvature = self.curvature(xp.full_like(r, 0.0), xp, *args, **parameters)
+        inside = xp.where(curvature > 0, curvature, (0.5 / TINY) * rise)
+        outer = self.psi(r, xp, *args, **parameters) / xp.where(near, 1.0, r)
+        return xp.where(near, inside, outer)
+
 
 def number(name: str, value: Any, low: float, high: float, expected: str) -> float:
     """``value`` as a float if it is a real number with low < value < high, else an error."""

@@ -79,6 +79,7 @@ MISTAKES = {
     "theory/convex": ("caps the loss", {}),
     "theory/sum-is-n-means": ("divides by n - 1", {"reductions": ("mean", "sum")}),
     "theory/mean-of-equals": ("sums in halves", {}),
+    "theory/normal-equation": ("penalises overshooting", {}),
     "transforms/compiled": ("differs when traced", {"make": traced}),
     "transforms/vmap": ("looks at the data", {}),
     "transforms/vmap-of-gradient": ("looks at the data", {}),

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from l2core.closed_form import least_squares
 from l2core.conformance.bounds import as_floats, height, unit
-from l2core.conformance.case import HALVES, Case
+from l2core.conformance.case import HALVES, Case, cast
 from l2core.conformance.cases import Inputs
-from l2core.conformance.checks import check, plain, reduces
-from l2core.conformance.harness import Harness
+from l2core.conformance.checks import check, differentiable, plain, reduces
+from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.relations.invariance import whole
 from l2core.conformance.subjects import Claim, Subject
 from l2core.conformance.trial import Trial, fail
+from l2core.losses import HalfSquaredError, SquaredError
 
 theory = partial(check, "theory")
 
@@ -165,3 +167,50 @@ def mean_of_equals(trial: Trial, case: Case) -> None:
     # A tree of blocks in the dtype of the result, which halves can have though they cannot count.
     allowed = 2 * (height(len(case.pred), True) + 16) * unit(dtype) * float(one.item())
     trial.near(trial.value(case), one, np.asarray(allowed), "mean", dtype)
+
+
+def _fitted(subject: Subject, claim: Claim, harness: Harness) -> Sequence[Case]:
+    dtype = subject.dtypes[0]
+    x, y, weight = _line(dtype)
+    found = [Case(x @ least_squares(x, y).coefficients, y, dtype=dtype)]
+    if "weight" in subject.takes and "element" in subject.weights:
+        w = least_squares(x, y, weight).coefficients
+        found.append(Case(x @ w, y, weight, dtype=dtype))
+    return [
+        case.but(pred=cast(case.pred, dtype), target=cast(case.target, dtype)) for case in found
+    ]
+
+
+def _line(dtype: str) -> tuple[NumpyArray, NumpyArray, NumpyArray]:
+    """Inputs (40, 4), targets and weights, of numbers that the dtype has."""
+    random = np.random.default_rng(4)
+    x, y = random.standard_normal((40, 4)), random.standard_normal(40)
+    weight = np.where(np.arange(40) % 7 == 0, 0.0, random.integers(1, 9, 40) / 4)
+    return x, cast(y, dtype).astype(np.float64), weight.astype(dtype)
+
+
+@theory(
+    concerns=lambda s, c, h: (
+        differentiable(s, c, h)
+        and plain(s, c, h)
+        and isinstance(c.criterion.loss, (SquaredError, HalfSquaredError))
+        and c.criterion.reduction in ("sum", "mean")
+        and 1 in s.ndims
+    ),
+    situations=_fitted,
+)
+def normal_equation(trial: Trial, case: Case) -> None:
+    """At the least-squares solution in closed form the gradient to its coefficients vanishes."""
+    x, y, weight = _line(case.dtype)
+    w = least_squares(x, y, None if case.weight is None else weight).coefficients
+    exacts = trial.exacts(case)
+    allowed = trial.bounds(exacts).gradient
+    # The prediction was rounded, and so was the solution, by a few eps of what was solved.
+    slope = np.abs(as_floats(exacts.gradient()))
+    present = slope > 0
+    change = np.abs(case.pred.astype(np.float64) - x @ w) + 40 * 2.0**-52 * (np.abs(x) @ np.abs(w))
+    steepest = np.max(slope[present] / np.abs(case.pred - case.target)[present])
+    error = np.abs(x).T @ (allowed + steepest * change)
+    seen = x.T @ trial.gradient(case).astype(np.float64)
+    if not np.all(np.abs(seen) <= error):
+        fail("the gradient to the coefficients", seen.tolist(), f"0 within {error.tolist()}")

@@ -1,0 +1,268 @@
+"""Outliers among residuals: left out, moved in, or weighted down; and the scale they are judged by.
+
+All but :func:`fit` work inside ``jit`` and look at no data on the host. Arguments align, are cast and
+are absent as in a call of a criterion.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from l2core.arrays import Array
+from l2core.call import Call
+from l2core.checks import check_call
+from l2core.closed_form import least_squares
+from l2core.config import LossLike, loss_of
+from l2core.criterion import Criterion
+from l2core.dtypes import REAL_FLOATS, dtype_name
+from l2core.losses import Huber
+from l2core.losses.base import number
+from l2core.prepared import Prepared, cast_to, elements, prepared
+
+GAUSSIAN_MAD = 0.6744897501960817
+"""The median of \\|x\\| of a standard Gaussian, the 3/4 quantile."""
+
+
+class RobustFit(NamedTuple):
+    """The answer of :func:`fit`, in arrays of X's framework and dtype."""
+
+    coefficients: Array
+    """(D,)."""
+    scale: Array
+    """0-d, in units of y: what residuals were divided by."""
+    weight: Array
+    """(N,): ω·psi(u)/u of each residual u = r/scale, by which this is a least-squares fit."""
+    iterations: int
+    converged: bool
+
+
+def trim(
+    pred: Array,
+    target: Array,
+    fraction: float,
+    *,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+) -> Array:
+    """The mask, of pred's shape, that leaves out the largest residuals: this fraction of those present.
+
+    So many as ``floor(fraction·n)``; of equal \\|r\\| the earlier stay. An absent element stays absent.
+    NaN is never left out: it is no outlier, and the loss shall show it. 0 <= fraction < 1, as the
+    nearest ratio of integers below four million (so 0.29 of 100 are 29).
+    """
+    return _kept(pred, target, fraction, weight, mask)[0]
+
+
+def winsorize(
+    pred: Array,
+    target: Array,
+    fraction: float,
+    *,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+) -> Array:
+    """The prediction, in which what :func:`trim` leaves out is moved to the largest \\|r\\| that stays.
+
+    Pass it to a criterion in pred's place, with the same weight and mask. Where it was moved its
+    gradient is 0. TypeError unless pred holds real floats.
+    """
+    kept, key, inputs = _kept(pred, target, fraction, weight, mask)
+    backend = inputs.backend
+    p, t, _ = elements(inputs)
+    for name, x in (("pred", pred), ("pred - target", p)):
+        if dtype_name(x.dtype) not in REAL_FLOATS:
+            raise TypeError(f"{name}: expected a real float dtype, got {dtype_name(x.dtype)}")
+    xp = backend.xp
+    largest = xp.max(xp.reshape(xp.where(kept, key, 0.0), (-1,)), axis=0)
+    moved = backend.detached(t + xp.sign(p - t) * largest)
+    moved = cast_to(moved, dtype_name(pred.dtype), backend)
+    stays = kept if inputs.present is None else kept | ~inputs.present
+    return xp.where(stays, pred, moved)
+
+
+def mad_scale(
+    pred: Array,
+    target: Array,
+    *,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+) -> Array:
+    """The standard deviation of Gaussian errors from the median of \\|r\\|, which outliers do not move.
+
+    0-d: median(\\|pred - target\\|) / 0.6745, about 0, not about the residuals' own median. Weights
+    count as how often an element is there; where half of their sum ends between two elements, the
+    median is the mean of both. NaN if a residual is, or if none is present. Hampel (1974), "The
+    influence curve and its role in robust estimation".
+    """
+    key, present, inputs = _sizes(pred, target, weight, mask)
+    backend = inputs.backend
+    xp = backend.xp
+    counted = inputs.weight if inputs.weight is not None else xp.full_like(key, 1.0)
+    counted = xp.where(present, counted + xp.full_like(key, 0.0), 0.0)  # of each element
+    counted, flat = xp.reshape(counted, (-1,)), xp.reshape(key, (-1,))
+    most = xp.max(counted, axis=0)
+    counted = counted / xp.where(most > 0, most, 1.0)  # equal ones add up without rounding
+    order = xp.argsort(flat)
+    sizes = xp.take(flat, order, axis=0)
+    below = cast_to(xp.take(counted, order, axis=0), backend.widest_of(pred), backend)
+    below = xp.cumulative_sum(below, axis=0)
+    half = 0.5 * xp.max(below, axis=0)
+    infinite = xp.full_like(sizes, math.inf)
+    low = xp.min(xp.where(below >= half, sizes, infinite), axis=0)
+    high = xp.min(xp.where(below > half, sizes, infinite), axis=0)
+    unknown = (xp.min(sizes, axis=0) == _NAN) | (half == 0)
+    return xp.where(unknown, math.nan, (0.5 * low + 0.5 * high) * (1 / GAUSSIAN_MAD))
+
+
+def huber_delta(
+    pred: Array,
+    target: Array,
+    *,
+    weight: Array | float | None = None,
+    mask: Array | None = None,
+    efficiency: float = 0.95,
+) -> Array:
+    """Huber's delta from data: :func:`mad_scale` times :func:`huber_tuning` of this efficiency.
+
+    0-d, to give as ``delta`` in a call; ``Huber(float(...))`` fixes it. 1.345 scales for 95 %.
+    """
+    return huber_tuning(efficiency) * mad_scale(pred, target, weight=weight, mask=mask)
+
+
+def huber_tuning(efficiency: float = 0.95) -> float:
+    """Huber's delta, in standard deviations, that has this efficiency on Gaussian errors.
+
+    Of the asymptotic variance against the mean's, between 2/pi (the median's) and 1, both excluded.
+    Huber (1964), "Robust estimation of a location parameter".
+    """
+    low, high = 0.0, 40.0
+    expected = "a number between 2/pi and 1, both excluded"
+    wanted = number("efficiency", efficiency, 2 / math.pi, 1.0, expected)
+    while (middle := 0.5 * (low + high)) not in (low, high):
+        low, high = (middle, high) if _efficiency(middle) < wanted else (low, middle)
+    return high
+
+
+def fit(
+    X: Array,
+    y: Array,
+    loss: LossLike = Huber(1.345),  # noqa: B008 (frozen)
+    *,
+    weight: Array | None = None,
+    scale: float | None = None,
+    tolerance: float = 1e-10,
+    iterations: int = 200,
+) -> RobustFit:
+    """The w that minimises Σω·rho((Xw - y)/scale), by iteratively reweighted least squares.
+
+    ``scale`` None: :func:`mad_scale` of the residuals, found anew in each step, so that the loss is
+    in standard deviations (Huber(1.345), Tukey(4.685), Cauchy(2.385): 95 % efficiency). A number: the
+    loss in that unit; 1.0 in y's own. It starts at least squares, and stops when no prediction moves by
+    more than ``tolerance`` of the scale, or by rounding; RuntimeWarning where that does not happen
+    within so many ``iterations``. Losses that are not convex (Tukey, Cauchy) may find a local minimum.
+
+    X: (N, D), y: (N,), weight: (N,), as :func:`l2core.least_squares` takes them (there is no
+    intercept). ValueError for a loss whose psi jumps at 0 (L1, quantiles), where these weights are
+    infinite. Holland and Welsch (1977), "Robust regression using iteratively reweighted least-squares".
+    """
+    rho = loss_of(loss)
+    if rho.needs:
+        raise ValueError(f"loss: expected one with all of its parameters, got {rho!r}")
+    if scale is not None:
+        number("scale", scale, 0.0, math.inf, "None or a finite number > 0")
+    number("tolerance", tolerance, 0.0, 1.0, "a number between 0 and 1, both excluded")
+    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"iterations: expected an integer >= 1, got {iterations!r}")
+    if len(y.shape) != 1:
+        raise ValueError(f"y: expected shape (N,), got {tuple(y.shape)}")
+    found = least_squares(X, y, weight).coefficients
+    xp: Any = array_api_compat.array_namespace(X, y)
+    zero = found[:1] * 0.0
+    if not float(rho.curvature(zero, xp)[0]) > 0:
+        raise ValueError(f"loss: expected one whose psi does not jump at 0, got {rho!r}")
+    X, y = (xp.astype(x, found.dtype) for x in (X, y))
+    for step in range(1, iterations + 1):
+        unit = mad_scale(X @ found, y, weight=weight) if scale is None else zero[0] + scale
+        if not float(unit) > 0:
+            raise ValueError(
+                "scale: expected a number where half of the residuals or more are 0, got None"
+            )
+        each = rho.irls_weight((X @ found - y) / unit, xp)
+        if weight is not None:
+            counted = xp.astype(weight, found.dtype)
+            each = xp.where(counted != 0, counted * each, xp.zeros_like(each))
+        before, found = found, least_squares(X, y, each).coefficients
+        moved = xp.where(each != 0, xp.abs(X @ (found - before)), xp.zeros_like(y))
+        # What a stable solver of the step may err by: a few eps of the terms of Xw.
+        terms = xp.where(each != 0, xp.abs(X) @ xp.abs(found), xp.zeros_like(y))
+        rounding = 8 * xp.finfo(found.dtype).eps * xp.max(terms)
+        if float(xp.max(moved)) <= tolerance * float(unit) + float(rounding):
+            return RobustFit(found, unit, each, step, True)
+    warnings.warn(
+        f"robust.fit: a prediction still moves by {float(xp.max(moved)):.1e} after {iterations} "
+        "iterations",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return RobustFit(found, unit, each, iterations, False)
+
+
+_L1 = Criterion("absolute_error", "none")
+_NAN, _ABSENT = -1.0, -2.0
+"""What stands in the place of \\|r\\| where it is NaN or absent: below all others."""
+
+
+def _sizes(pred: Array, target: Array, weight: Any, mask: Any) -> tuple[Array, Array, Prepared]:
+    """|r| with stand-ins, where it is present, and the call; of pred's shape."""
+    call = Call(pred, target, weight, mask)
+    backend = check_call(_L1, call, ("pred", "target", "weight"), None)
+    inputs = prepared(_L1, backend, call)
+    xp = backend.xp
+    p, t, _ = elements(inputs)
+    key = backend.detached(xp.abs(p - t))
+    key = xp.where(xp.isnan(key), _NAN, key)
+    if inputs.present is not None:
+        key = xp.where(inputs.present, key, _ABSENT)
+    return key, key > _ABSENT, inputs
+
+
+def _kept(
+    pred: Array, target: Array, fraction: float, weight: Any, mask: Any
+) -> tuple[Array, Array, Prepared]:
+    """Where elements stay, |r| with stand-ins, and the call."""
+    share = number("fraction", fraction, -1.0, 1.0, "a number >= 0 and < 1")
+    if share < 0:
+        raise ValueError(f"fraction: expected a number >= 0 and < 1, got {fraction!r}")
+    key, present, inputs = _sizes(pred, target, weight, mask)
+    xp = inputs.backend.xp
+    flat = xp.reshape(key, (-1,))
+    rank = xp.argsort(xp.argsort(flat))  # of equal ones in their order
+    all_of, n = xp.count_nonzero(flat >= _ABSENT), xp.count_nonzero(present)
+    rank = cast_to(rank, dtype_name(all_of.dtype), inputs.backend)
+    staying = rank < all_of - _floor_of_share(share, n)
+    return present & xp.reshape(staying, key.shape), key, inputs
+
+
+def _floor_of_share(share: float, n: Array) -> Array:
+    """floor(share·n) of an integer array, which may be of 32 bits: by long division, with digits of
+    8 bits, so that nothing overflows."""
+    ratio = Fraction(share).limit_denominator(4_000_000)  # 511 times as much is below 2^31
+    over, under = ratio.numerator, ratio.denominator
+    quotient = rest = n * 0
+    digits = n // 2**24, n // 2**16 % 256, n // 2**8 % 256, n % 256
+    for digit in digits:
+        rest = rest * 256 + digit * over
+        quotient, rest = quotient * 256 + rest // under, rest % under
+    return quotient
+
+
+def _efficiency(k: float) -> float:
+    """Of Huber's estimator with delta = k on standard Gaussian errors: E[psi']² / E[psi²]."""
+    inside = math.erf(k / math.sqrt(2))
+    density = math.exp(-0.5 * k * k) / math.sqrt(2 * math.pi)
+    return inside**2 / (inside - 2 * k * density + k * k * math.erfc(k / math.sqrt(2)))
