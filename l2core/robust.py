@@ -106,7 +106,8 @@ def mad_scale(
     counted = xp.where(present, counted + xp.full_like(key, 0.0), 0.0)  # of each element
     counted, flat = xp.reshape(counted, (-1,)), xp.reshape(key, (-1,))
     most = xp.max(counted, axis=0)
-    counted = counted / xp.where(most > 0, most, 1.0)  # equal ones add up without rounding
+    least = xp.min(xp.where(counted > 0, counted, math.inf), axis=0)
+    counted = counted / xp.where(most == least, most, 1.0)  # equal ones add up without rounding
     order = xp.argsort(flat)
     sizes = xp.take(flat, order, axis=0)
     below = cast_to(xp.take(counted, order, axis=0), backend.widest_of(pred), backend)
