@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from l2core import robust
     from l2core.closed_form import LeastSquares, least_squares
     from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
+    from l2core.quantiles import crossing
 
 __all__ = [
     "LOSSES",
@@ -65,6 +66,7 @@ __all__ = [
     "Terms",
     "Tukey",
     "bias_variance",
+    "crossing",
     "dask_statistics",
     "evaluate",
     "free_memory",
@@ -78,6 +80,7 @@ __version__ = "0.2.0.dev0"
 
 _LATER = {
     **dict.fromkeys(("LeastSquares", "least_squares"), "l2core.closed_form"),
+    "crossing": "l2core.quantiles",
     **dict.fromkeys(("ElasticNet", "Lasso", "Penalty", "Ridge"), "l2core.penalties"),
 }
 """What no loss needs, and is imported when it is asked for."""
