@@ -33,8 +33,9 @@ from l2core.streams import evaluate
 from l2core.terms import Terms
 
 if TYPE_CHECKING:
-    from l2core import robust
+    from l2core import boosting, robust, solvers
     from l2core.closed_form import LeastSquares, least_squares
+    from l2core.constant import best_constant
     from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
     from l2core.quantiles import crossing
 
@@ -65,7 +66,9 @@ __all__ = [
     "StudentTNLL",
     "Terms",
     "Tukey",
+    "best_constant",
     "bias_variance",
+    "boosting",
     "crossing",
     "dask_statistics",
     "evaluate",
@@ -75,16 +78,18 @@ __all__ = [
     "least_squares",
     "robust",
     "scorer",
+    "solvers",
 ]
 __version__ = "0.2.0.dev0"
 
 _LATER = {
     **dict.fromkeys(("LeastSquares", "least_squares"), "l2core.closed_form"),
+    "best_constant": "l2core.constant",
     "crossing": "l2core.quantiles",
     **dict.fromkeys(("ElasticNet", "Lasso", "Penalty", "Ridge"), "l2core.penalties"),
 }
 """What no loss needs, and is imported when it is asked for."""
-_ROOMS = ("robust",)
+_ROOMS = ("boosting", "robust", "solvers")
 """Modules of which the same holds."""
 
 
