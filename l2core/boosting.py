@@ -78,21 +78,18 @@ class Objective:
         y = np.asarray(target).astype(p.dtype)
         if y.shape != p.shape:
             raise ValueError(f"pred and target: expected equal shapes, got {p.shape} and {y.shape}")
-        if weight is None:
-            present = np.ones(p.shape, bool)
-        else:
-            weight = np.asarray(weight)
-            weight = weight if weight.dtype.kind == "f" else weight.astype(p.dtype)
-            if weight.shape != p.shape:
-                raise ValueError(f"weight: expected shape {p.shape}, got {weight.shape}")
-            present = weight != 0
+        w = None if weight is None else np.asarray(weight)
+        w = w if w is None or w.dtype.kind == "f" else w.astype(p.dtype)
+        if w is not None and w.shape != p.shape:
+            raise ValueError(f"weight: expected shape {p.shape}, got {w.shape}")
+        present = np.ones(p.shape, bool) if w is None else w != 0
         r = np.where(present, p, 0) - np.where(present, y, 0)
-        h = self._curvature(r, present, weight)
-        scale = p.dtype.type(self._scale(h, present, weight))
+        h = self._curvature(r, present, w)
+        scale = p.dtype.type(self._scale(h, present, w))
         grad, hess = scale * self.loss.psi(r, XP), scale * h
-        if weight is not None:
+        if w is not None:
             # In the weight's dtype, as LightGBM does: float32 beside scores of float64.
-            grad, hess = (weight * x.astype(weight.dtype) for x in (grad, hess))
+            grad, hess = (w * x.astype(w.dtype) for x in (grad, hess))
         return np.where(present, grad, 0), np.where(present, hess, 0)
 
     @property
