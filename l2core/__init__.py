@@ -33,11 +33,12 @@ from l2core.streams import evaluate
 from l2core.terms import Terms
 
 if TYPE_CHECKING:
-    from l2core import boosting, robust, solvers
+    from l2core import boosting, plot, robust, solvers
     from l2core.closed_form import LeastSquares, least_squares
     from l2core.constant import best_constant
     from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
     from l2core.quantiles import crossing
+    from l2core.shares import decile_shares
 
 __all__ = [
     "LOSSES",
@@ -71,11 +72,13 @@ __all__ = [
     "boosting",
     "crossing",
     "dask_statistics",
+    "decile_shares",
     "evaluate",
     "free_memory",
     "keep_memory",
     "kept_memory",
     "least_squares",
+    "plot",
     "robust",
     "scorer",
     "solvers",
@@ -86,10 +89,11 @@ _LATER = {
     **dict.fromkeys(("LeastSquares", "least_squares"), "l2core.closed_form"),
     "best_constant": "l2core.constant",
     "crossing": "l2core.quantiles",
+    "decile_shares": "l2core.shares",
     **dict.fromkeys(("ElasticNet", "Lasso", "Penalty", "Ridge"), "l2core.penalties"),
 }
 """What no loss needs, and is imported when it is asked for."""
-_ROOMS = ("boosting", "robust", "solvers")
+_ROOMS = ("boosting", "plot", "robust", "solvers")
 """Modules of which the same holds."""
 
 
