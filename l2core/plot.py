@@ -82,7 +82,9 @@ def residuals(
     low, high = _range(r)
     beyond = np.count_nonzero((r < low) | (r > high))
     bins = min(max(len(np.histogram_bin_edges(r, "fd", (low, high))) - 1, 10), 80)
-    left.hist(r, bins, range=(low, high), weights=w, color=COLORS[0], edgecolor="white", linewidth=0.3)
+    left.hist(
+        r, bins, range=(low, high), weights=w, color=COLORS[0], edgecolor="white", linewidth=0.3
+    )
     left.axvline(0, color="#444444", linewidth=0.8)
     note = f"; {beyond:,} lie beyond" if beyond else ""
     left.set(title=f"{r.size:,} residuals{note}", xlabel="residual r = pred - target")

@@ -5,6 +5,8 @@ scikit-learn's diabetes, and a table made like California's housing: skewed, wit
 dollars. Squared error is not here: it gives the built-in objective's model bit for bit.
 """
 
+import datetime
+import sys
 import warnings
 
 import catboost
@@ -85,22 +87,35 @@ def with_catboost(loss, own, train, test):
 BOOSTERS = {"xgboost": with_xgboost, "lightgbm": with_lightgbm, "catboost": with_catboost}
 
 
-def main():
+def rows():
+    """Data, loss, and of each booster the quotient of both losses."""
     diabetes = load_diabetes()
     sets = {"diabetes": (diabetes.data, diabetes.target), "housing": housing()}
-    table = Table("data", "loss", *BOOSTERS, title="Loss of held-out data, ours / built in")
     for name, (X, y) in sets.items():
         spread = np.subtract(*np.quantile(y, [0.75, 0.25]))
         for loss in (Huber(round(0.3 * spread, 1)), AbsoluteError(), Quantile(0.1), Quantile(0.9)):
-            row = []
+            row = [name, repr(loss)]
             for api, run in BOOSTERS.items():
                 own, curves = boosting.objective(loss, api), []
-                for rows, held in KFold(4, shuffle=True, random_state=SEED).split(X):
-                    both = run(loss, own, (X[rows], y[rows]), (X[held], y[held]))
+                for train, held in KFold(4, shuffle=True, random_state=SEED).split(X):
+                    both = run(loss, own, (X[train], y[train]), (X[held], y[held]))
                     curves.append([curve(p, loss, y[held]) for p in both])
                 ours, theirs = np.mean(curves, axis=0).min(axis=1)
                 row.append(f"{ours / theirs:.3f}")
-            table.add_row(name, repr(loss), *row)
+            yield row
+
+
+def main():
+    versions = [f"{m.__name__} {m.__version__}" for m in (xgboost, lightgbm, catboost)]
+    header = ["data", "loss", *versions]
+    if "--markdown" in sys.argv:
+        print(f"{datetime.date.today()}\n")
+        for row in (header, ["---"] * 5, *rows()):
+            print("|", " | ".join(row), "|")
+        return
+    table = Table(*header, title="Loss of held-out data, ours / built in")
+    for row in rows():
+        table.add_row(*row)
     Console(width=100).print(table)
 
 
