@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 CORE = tuple(
     f"tests/test_{name}.py"
     for name in (
-        *("bits", "decomposition", "denominators", "dtypes", "fused_numpy", "losses", "new_loss"),
-        *("memory", "parameters", "properties", "reference", "semantics", "sketch", "statistics"),
-        *("terms", "workers"),
+        *("bits", "boosting", "closed_form", "decomposition", "denominators", "dtypes", "families"),
+        *("fused_numpy", "losses", "memory", "new_loss", "parameters", "properties"),
+        *("quantiles", "reference", "robust", "semantics", "sketch", "statistics", "terms"),
+        "workers",
     )
 )
 """On every framework that is installed, NumPy at least."""
+
+BOTH = (*CORE, "tests/test_penalties.py")
+"""Where PyTorch and JAX are."""
 
 TOOLS = ("hatchling", "hypothesis", "ml_dtypes", "mpmath", "pytest", "pytest-xdist", "rich")
 TOOLS += ("editables", "scikit-learn")
@@ -39,6 +43,7 @@ class Row:
 
 KERAS = (
     "tests/keras",
+    *(f"tests/test_{name}.py" for name in ("families", "quantiles", "robust")),
     "--ignore=tests/keras/test_keras_own.py",  # Keras's own tests, which not every version ships
     "--ignore=tests/keras/test_order.py",  # of the other frameworks' criteria too
 )
@@ -69,8 +74,8 @@ ROWS = (
         ("tests/torch", *CORE),
         more=("expecttest", "torchmetrics"),
     ),
-    Row("Python 3.12, pinned", {}, CORE, python="3.12", more=("jax", "torch")),
-    Row("Python 3.13, pinned", {}, CORE, python="3.13", more=("jax", "torch")),
+    Row("Python 3.12, pinned", {}, BOTH, python="3.12", more=("jax", "torch")),
+    Row("Python 3.13, pinned", {}, BOTH, python="3.13", more=("jax", "torch")),
     Row("newest NumPy", {"numpy": "", "array-api-compat": ""}, CORE, python="3.13", pinned=False),
     Row(
         "newest JAX",
