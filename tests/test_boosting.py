@@ -47,7 +47,7 @@ def test_no_constant_is_better(loss, weight):
         return float(np.sum(w * loss.rho(c - Y, XP)))
 
     found = best_constant(loss, Y, weight)
-    grid = np.linspace(Y.min(), Y.max(), 20_001)
+    grid = np.linspace(Y.min(), Y.max(), 1_001)
     best = grid[np.argmin([total(c) for c in grid])]
     step = grid[1] - grid[0]
     refined = scipy.optimize.minimize_scalar(
