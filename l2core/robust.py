@@ -220,7 +220,7 @@ _NAN, _ABSENT = -1.0, -2.0
 
 def _sizes(pred: Array, target: Array, weight: Any, mask: Any) -> tuple[Array, Array, Prepared]:
     """|r| with stand-ins, where it is present, and the call; of pred's shape."""
-    call = Call(pred, target, weight, mask)
+    call = Call(pred, target, weight, mask, parameters={})  # Dynamo of 2.6 has no mappingproxy
     backend = check_call(_L1, call, ("pred", "target", "weight"), None)
     inputs = prepared(_L1, backend, call)
     xp = backend.xp
