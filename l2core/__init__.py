@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from l2core import boosting, plot, robust, solvers
     from l2core.closed_form import LeastSquares, least_squares
     from l2core.constant import best_constant
+    from l2core.explanation import Explanation, explain
     from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
     from l2core.quantiles import crossing
     from l2core.shares import decile_shares
@@ -51,6 +52,7 @@ __all__ = [
     "ElasticNet",
     "ErrorStatistics",
     "Expectile",
+    "Explanation",
     "GaussianNLL",
     "HalfSquaredError",
     "Huber",
@@ -74,6 +76,7 @@ __all__ = [
     "dask_statistics",
     "decile_shares",
     "evaluate",
+    "explain",
     "free_memory",
     "keep_memory",
     "kept_memory",
@@ -86,6 +89,7 @@ __all__ = [
 __version__ = "0.2.0.dev0"
 
 _LATER = {
+    **dict.fromkeys(("Explanation", "explain"), "l2core.explanation"),
     **dict.fromkeys(("LeastSquares", "least_squares"), "l2core.closed_form"),
     "best_constant": "l2core.constant",
     "crossing": "l2core.quantiles",

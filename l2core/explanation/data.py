@@ -1,0 +1,186 @@
+"""The arrays of a question, in blocks of rows, and a first look at them. Memory does not grow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from l2core.backend import backend_of
+from l2core.checks import check_aligned, checked_dtype
+from l2core.dtypes import COMPLEX_FLOATS
+
+BLOCK = 1 << 18
+"""Elements at a time."""
+
+
+class Block(NamedTuple):
+    """Rows: prediction and target in their own dtype, weight and mask of their shape (or None)."""
+
+    pred: Any
+    target: Any
+    weight: Any
+    mask: Any
+
+
+@dataclass(frozen=True)
+class Data:
+    """NumPy arrays of (N, D) that belong together; ``weight`` and ``mask`` have 1 for D where they
+    are per row."""
+
+    pred: Any
+    target: Any
+    weight: Any = None
+    mask: Any = None
+    lift: tuple[int, int] = (0, 0)  # axes that weight and mask lack, as they were given
+
+    @classmethod
+    def of(cls, pred: Any, target: Any, weight: Any = None, mask: Any = None) -> Data:
+        """From arrays of any framework; TypeError or ValueError names the argument."""
+        p, t = _array(pred, "pred"), _array(target, "target")
+        if p.shape != t.shape and _squeezed(p) != _squeezed(t):
+            raise ValueError(
+                f"pred and target: expected shapes that are equal but for axes of length 1, "
+                f"got {p.shape} and {t.shape}"
+            )
+        if p.ndim < t.ndim:
+            p = p.reshape(t.shape)
+        if not p.size:
+            raise ValueError(f"pred: expected at least one element, got shape {p.shape}")
+        t = t.reshape(p.shape)
+        others: list[Any] = []
+        lift = [0, 0]
+        for k, (name, x) in enumerate((("weight", weight), ("mask", mask))):
+            if x is not None:
+                x = _array(x, name)
+                check_aligned(x, name, p, "pred")
+                if name == "mask" and x.dtype != bool:
+                    raise TypeError(f"mask: expected a bool array, got {x.dtype}")
+                lift[k] = p.ndim - x.ndim
+                x = _rows(np.broadcast_to(_lifted(x, p.ndim), _flat(x, p)), p)
+            others.append(x)
+        return cls(_rows(p, p), _rows(t, p), others[0], others[1], (lift[0], lift[1]))
+
+    @property
+    def rows(self) -> int:
+        """N, the length of axis 0."""
+        return int(self.pred.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """D, the elements of a row."""
+        return int(self.pred.shape[1])
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows, some at a time."""
+        step = max(1, BLOCK // self.outputs)
+        for i in range(0, self.rows, step):
+            rows = slice(i, i + step)
+            p, t = self.pred[rows], self.target[rows]
+            w, m = (
+                None if x is None else np.broadcast_to(x[rows], p.shape)
+                for x in (self.weight, self.mask)
+            )
+            yield Block(np.asarray(p), np.asarray(t), w, m)
+
+    def first(self, rows: int) -> Data:
+        """The first rows."""
+        p, t, w, m = (
+            None if x is None else x[:rows]
+            for x in (self.pred, self.target, self.weight, self.mask)
+        )
+        return Data(p, t, w, m, self.lift)
+
+
+@dataclass
+class Look:
+    """What the first look at all elements finds."""
+
+    n: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    least_pred: float = math.inf
+    most_pred: float = -math.inf
+    integer: bool = False
+    halves: bool = False
+    finite: bool = True
+    center: float = 0.0
+    squares: float = 0.0
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def deviation(self, ddof: int) -> float:
+        """The standard deviation of the targets."""
+        return math.sqrt(self.squares / (self.n - ddof)) if self.n > ddof else 0.0
+
+
+def look(data: Data) -> Look:
+    """One pass."""
+    found = Look()
+    kinds = data.pred.dtype, data.target.dtype
+    found.integer = kinds[0] == kinds[1] and kinds[0].kind in "iu" and kinds[0].itemsize <= 2
+    found.halves = kinds[0] == np.float16
+    sums: dict[str, float] = {}
+
+    def add(name: str, x: Any) -> None:
+        sums[name] = sums.get(name, 0.0) + float(np.sum(x, dtype=np.float64))
+
+    for p, t, w, m in data.blocks():
+        t = t.astype(np.float64)
+        size, mean = t.size, float(t.mean())
+        shift = mean - found.center
+        total = found.n + size
+        found.squares += float(np.sum((t - mean) ** 2)) + shift**2 * found.n * size / total
+        found.center += shift * size / total
+        found.n = total
+        found.low, found.high = min(found.low, float(t.min())), max(found.high, float(t.max()))
+        found.least_pred = min(found.least_pred, float(p.min()))
+        found.most_pred = max(found.most_pred, float(p.max()))
+        if w is not None:
+            add("weights", w)
+            add("present", w != 0)
+            add("squares", np.square(w.astype(np.float64)))
+        if m is not None:
+            add("mask", m)
+        if w is not None and m is not None:
+            add("both", np.where(m, w, 0))
+            add("present both", (w != 0) & m)
+    found.weights = sums
+    found.finite = all(
+        map(math.isfinite, (found.low, found.high, found.least_pred, found.most_pred))
+    )
+    return found
+
+
+def _array(x: Any, name: str) -> Any:
+    if isinstance(x, (list, tuple)) or hasattr(x, "to_numpy"):
+        x = np.asarray(x)
+    if isinstance(x, np.generic):
+        x = np.asarray(x)
+    backend = backend_of(x, name)
+    if checked_dtype(x, name, backend) in COMPLEX_FLOATS:
+        raise TypeError(f"{name}: expected a real dtype, got {x.dtype}")
+    found = x if isinstance(x, np.ndarray) else backend.numpy(backend.detached(x))
+    return found if found.dtype.name != "bfloat16" else found.astype(np.float32)
+
+
+def _squeezed(x: Any) -> tuple[int, ...]:
+    return tuple(n for n in x.shape if n != 1)
+
+
+def _lifted(x: Any, ndim: int) -> Any:
+    return x.reshape(x.shape + (1,) * (ndim - x.ndim))
+
+
+def _flat(x: Any, p: Any) -> tuple[int, ...]:
+    """The shape in which x fits rows: (N, 1, ...) where it does not vary within them."""
+    lifted = _lifted(x, p.ndim).shape
+    per_row = all(n == 1 for n in lifted[1:])
+    return (p.shape[0], *(1 for _ in p.shape[1:])) if per_row and p.ndim else tuple(p.shape)
+
+
+def _rows(x: Any, p: Any) -> Any:
+    rows = p.shape[0] if p.ndim else 1
+    return x.reshape(rows, -1)

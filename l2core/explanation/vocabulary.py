@@ -1,0 +1,364 @@
+"""The conventions that exist: what is done to the data, what is lost, by what it is divided.
+
+Each has a cost, the less the more common; those of a convention add up. ``{xp}`` in an expression
+stands for the framework's namespace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from l2core.losses import (
+    AbsoluteError,
+    HalfSquaredError,
+    Huber,
+    LogCosh,
+    Loss,
+    Quantile,
+    SquaredError,
+)
+from l2core.numpy_namespace import XP
+
+EPS = 1e-7
+"""Keras's epsilon, below which relative errors are taken of it."""
+
+
+@dataclass(frozen=True)
+class Rho:
+    """What is lost, element by element: of prediction and target, as words and as code.
+
+    ``loss`` of (``pred``, ``target``) expressions is how l2core writes it; ``main`` ones are tried with
+    batches too; ``directed`` ones change where prediction and target change places.
+    """
+
+    words: str
+    cost: float
+    of: Callable[[Any, Any], Any]
+    code: str
+    loss: Loss | None = None
+    arguments: tuple[str, str] = ("pred", "target")
+    main: bool = False
+    directed: bool = False
+    of_residual: bool = True
+
+
+def _lossy(loss: Loss) -> Callable[[Any, Any], Any]:
+    return lambda p, t: loss.rho(p - t, XP)
+
+
+def _of(loss: Loss, words: str, cost: float, code: str, **more: Any) -> Rho:
+    return Rho(words, cost, _lossy(loss), code, loss, **more)
+
+
+R = "(pred - target)"
+
+
+def _huber(delta: float) -> Rho:
+    d, words = f"{delta:.6g}", f"Huber (delta {delta:.6g})"
+    code = f"{{xp}}.where({{xp}}.abs{R} <= {d}, 0.5 * {R} ** 2, {d} * ({{xp}}.abs{R} - 0.5 * {d}))"
+    if delta == 1:
+        words = "Huber or smooth L1 (delta or beta 1)"
+    return _of(Huber(delta), words, 1.0 if delta == 1 else 2.0, code, main=delta == 1)
+
+
+def _smooth(beta: float) -> Rho:
+    b = repr(beta)
+    code = f"{{xp}}.where({{xp}}.abs{R} < {b}, 0.5 * {R} ** 2 / {b}, {{xp}}.abs{R} - 0.5 * {b})"
+    return Rho(
+        f"smooth L1 (beta {beta:.6g})",
+        2.5,
+        lambda p, t: Huber(beta).rho(p - t, XP) / beta,
+        code,
+    )
+
+
+def _pseudo(delta: float) -> Rho:
+    d = f"{delta:.6g}"
+    code = f"{d} ** 2 * (({R} / {d}) ** 2 / ({{xp}}.sqrt(1 + ({R} / {d}) ** 2) + 1))"
+
+    def of(p: Any, t: Any) -> Any:
+        u = (p - t) / delta
+        return delta**2 * (u * u / (np.sqrt(1 + u * u) + 1))
+
+    return Rho(f"pseudo-Huber (delta {d})", 2.0 if delta == 1 else 3.0, of, code)
+
+
+def _quantile(q: float) -> Rho:
+    code = f"{{xp}}.where({R} > 0, (1 - {q}) * {R}, -{q} * {R})"
+    cost = 2.0 if q in (0.1, 0.9) else 2.5
+    return _of(Quantile(q), f"pinball (q {q})", cost, code, directed=True)
+
+
+def _relative(p: Any, t: Any) -> Any:
+    return np.abs(p - t) / np.maximum(np.abs(t), EPS)
+
+
+def _symmetric(p: Any, t: Any) -> Any:
+    return 2 * np.abs(p - t) / np.maximum(np.abs(p) + np.abs(t), EPS)
+
+
+def _logged(p: Any, t: Any) -> Any:
+    return np.square(np.log1p(np.maximum(p, EPS)) - np.log1p(np.maximum(t, EPS)))
+
+
+def _poisson(p: Any, t: Any) -> Any:
+    return p - t * np.log(p + EPS)
+
+
+RHOS: tuple[Rho, ...] = (
+    _of(SquaredError(), "squared error", 0.0, f"{R} ** 2", main=True),
+    _of(AbsoluteError(), "absolute error", 0.5, f"{{xp}}.abs{R}", main=True),
+    _of(HalfSquaredError(), "half squared error", 1.0, f"0.5 * {R} ** 2", main=True),
+    _huber(1.0),
+    _of(LogCosh(), "log cosh", 1.5, f"{{xp}}.log({{xp}}.cosh{R})"),
+    *(_huber(delta) for delta in (0.1, 0.2, 0.25, 0.5, 1.345, 1.35, 1.5, 2.0, 5.0, 10.0)),
+    *(_smooth(beta) for beta in (1 / 9, 0.01, 0.1, 0.2, 0.25, 0.5, 2.0, 5.0, 10.0)),
+    *(_pseudo(delta) for delta in (1.0, 0.5, 0.1, 2.0)),
+    *(_quantile(q) for q in (0.01, 0.05, 0.1, 0.2, 0.25, 0.75, 0.8, 0.9, 0.95, 0.99)),
+    Rho(
+        "absolute relative error",
+        1.5,
+        _relative,
+        f"{{xp}}.abs{R} / {{xp}}.maximum({{xp}}.abs(target), {EPS} * {{xp}}.ones_like(target))",
+        directed=True,
+        of_residual=False,
+    ),
+    Rho(
+        "symmetric relative error, 2|r| / (|pred| + |target|)",
+        2.0,
+        _symmetric,
+        f"2 * {{xp}}.abs{R} / {{xp}}.maximum({{xp}}.abs(pred) + {{xp}}.abs(target), "
+        f"{EPS} * {{xp}}.ones_like(target))",
+        of_residual=False,
+    ),
+    Rho(
+        "squared logarithmic error",
+        1.5,
+        _logged,
+        f"({{xp}}.log1p({{xp}}.maximum(pred, {EPS} * {{xp}}.ones_like(pred))) - "
+        f"{{xp}}.log1p({{xp}}.maximum(target, {EPS} * {{xp}}.ones_like(target)))) ** 2",
+        of_residual=False,
+    ),
+    Rho(
+        "Poisson loss, pred - target log(pred)",
+        3.0,
+        _poisson,
+        f"(pred - target * {{xp}}.log(pred + {EPS}))",
+        directed=True,
+        of_residual=False,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """What is done to prediction and target first. ``of`` takes a block of them and the first look
+    at the targets; code is that of pred and of target."""
+
+    words: str
+    cost: float
+    of: Callable[[Any, Any, Any], tuple[Any, Any]]
+    pred: str = "pred"
+    target: str = "target"
+    rhos: str = "all"  # or "residual", "directed", "main"
+    fits: Callable[[Any], bool] = lambda look: True
+
+
+def _wide(p: Any, t: Any) -> tuple[Any, Any]:
+    return p.astype(np.float64), t.astype(np.float64)
+
+
+def _scaled(by: Callable[[Any], float]) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+    def of(p: Any, t: Any, look: Any) -> tuple[Any, Any]:
+        p, t = _wide(p, t)
+        return p / by(look), t / by(look)
+
+    return of
+
+
+def _wrapped(p: Any, t: Any, look: Any) -> tuple[Any, Any]:
+    return (p - t).astype(np.float64), np.zeros(p.shape)
+
+
+def _logs(p: Any, t: Any, look: Any) -> tuple[Any, Any]:
+    p, t = _wide(p, t)
+    return np.log1p(p), np.log1p(t)
+
+
+def _exps(p: Any, t: Any, look: Any) -> tuple[Any, Any]:
+    p, t = _wide(p, t)
+    return np.expm1(p), np.expm1(t)
+
+
+def _half(p: Any, t: Any, look: Any) -> tuple[Any, Any]:
+    with np.errstate(over="ignore"):
+        r = p.astype(np.float16) - t.astype(np.float16)
+    return r.astype(np.float64), np.zeros(p.shape)
+
+
+def brain(x: Any) -> Any:
+    """float32 numbers rounded to bfloat16, to the nearest even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(
+        0xFFFF0000
+    )
+    return np.where(np.isfinite(x), rounded.view(np.float32), x)
+
+
+def _brain(p: Any, t: Any, look: Any) -> tuple[Any, Any]:
+    r = brain(brain(p.astype(np.float32)) - brain(t.astype(np.float32)))
+    return r.astype(np.float64), np.zeros(p.shape)
+
+
+_SPREAD = {0: "the target's standard deviation", 1: "the target's standard deviation (n - 1)"}
+
+
+def _deviation(ddof: int) -> View:
+    size = "math.prod(target.shape)"
+    mean = "{xp}.mean(target)"
+    root = f"({{xp}}.sum((target - {mean}) ** 2) / ({size} - {ddof})) ** 0.5"
+    return View(
+        f"divided by {_SPREAD[ddof]}",
+        2.0 + 0.5 * ddof,
+        _scaled(lambda look: look.deviation(ddof)),
+        f"(pred / {root})",
+        f"(target / {root})",
+        "residual",
+        lambda look: look.deviation(ddof) > 0,
+    )
+
+
+VIEWS: tuple[View, ...] = (
+    View("", 0.0, lambda p, t, look: _wide(p, t)),
+    View(
+        "prediction and target exchanged",
+        2.0,
+        lambda p, t, look: _wide(t, p),
+        "target",
+        "pred",
+        "directed",
+    ),
+    _deviation(0),
+    _deviation(1),
+    View(
+        "divided by the target's range",
+        3.0,
+        _scaled(lambda look: look.high - look.low),
+        "(pred / ({xp}.max(target) - {xp}.min(target)))",
+        "(target / ({xp}.max(target) - {xp}.min(target)))",
+        "main",
+        lambda look: 0 < look.high - look.low < math.inf,
+    ),
+    View(
+        "divided by 255",
+        2.5,
+        _scaled(lambda look: 255.0),
+        "(pred / 255)",
+        "(target / 255)",
+        "main",
+    ),
+    View(
+        "times 255",
+        2.5,
+        _scaled(lambda look: 1 / 255),
+        "(pred * 255)",
+        "(target * 255)",
+        "main",
+    ),
+    View(
+        "of log(1 + x)",
+        2.0,
+        _logs,
+        "{xp}.log1p(pred)",
+        "{xp}.log1p(target)",
+        "main",
+        lambda look: look.low > -1 and look.least_pred > -1,
+    ),
+    View(
+        "of exp(x) - 1",
+        3.0,
+        _exps,
+        "{xp}.expm1(pred)",
+        "{xp}.expm1(target)",
+        "main",
+        lambda look: max(abs(look.high), look.most_pred) < 300,
+    ),
+    View(
+        "subtracted in their integers, which wrap around",
+        1.0,
+        _wrapped,
+        "(1.0 * (pred - target))",
+        "0.0",
+        "main",
+        fits=lambda look: look.integer,
+    ),
+    View(
+        "in float16",
+        2.5,
+        _half,
+        "float16(pred)",
+        "float16(target)",
+        "main",
+        lambda look: not look.halves,
+    ),
+    View("in bfloat16", 2.5, _brain, "bfloat16(pred)", "bfloat16(target)", "main"),
+)
+
+WORLDS = (2, 3, 4, 8, 16)
+"""Ranks, devices, and micro-batches of an accumulation, as a factor."""
+BATCHES: tuple[int, ...] = (
+    2,
+    4,
+    5,
+    8,
+    10,
+    12,
+    16,
+    20,
+    24,
+    25,
+    30,
+    32,
+    40,
+    48,
+    50,
+    60,
+    64,
+    80,
+    96,
+    100,
+    120,
+    128,
+)
+BATCHES += (150, 192, 200, 250, 256, 300, 384, 400, 500, 512, 600, 768, 800, 1000, 1024, 1500)
+BATCHES += (2000, 2048, 4096, 8192, 10_000, 16_384, 32_768, 65_536)
+SMOOTHING = (0.9, 0.95, 0.98, 0.99)
+"""Of running averages that progress bars print."""
+
+FACTORS: tuple[tuple[str, float, float, str], ...] = (
+    ("", 0.0, 1.0, "{value}"),
+    ("times 2", 1.5, 2.0, "2 * {value}"),
+    ("halved", 1.5, 0.5, "0.5 * {value}"),
+    ("times 100", 2.0, 100.0, "100 * {value}"),
+    *(
+        (f"divided by {k} (ranks, devices or accumulation steps)", 2.5, 1 / k, f"{{value}} / {k}")
+        for k in WORLDS
+    ),
+    *(
+        (f"times {k} (ranks or accumulation steps)", 2.5, float(k), f"{k} * {{value}}")
+        for k in WORLDS
+    ),
+    *(
+        (f"times {b}, as if by a batch size", 3.5, float(b), f"{b} * {{value}}")
+        for b in (8, 10, 20, 32, 50, 64, 100, 128, 256, 512, 1024)
+    ),
+    *(
+        (f"divided by {b}, as if by a batch size", 3.0, 1 / b, f"{{value}} / {b}")
+        for b in (8, 10, 20, 32, 50, 64, 100, 128, 256, 512, 1024)
+    ),
+)
