@@ -12,7 +12,7 @@ from l2core.explanation import data as blocks
 from l2core.explanation.answer import candidates
 from l2core.explanation.code import code_of
 from l2core.explanation.data import Data
-from l2core.explanation.printed import Printed, apart
+from l2core.explanation.printed import Printed
 
 RNG = np.random.default_rng(16)
 N = 61
