@@ -67,7 +67,7 @@ def kinds(data: Data) -> list[Kind]:
         found.append(Kind("", 0.0, lambda b: b.mask, _where(M), of_mask))
     words = {(True, True): "weights and mask", (True, False): "weights", (False, True): "the mask"}
     if (w, m) in words:
-        found.append(Kind(f"{words[w, m]} ignored", 1.5, lambda b: None, "{rho}", ALL))
+        found.append(Kind(f"{words[w, m]} ignored", 1.25, lambda b: None, "{rho}", ALL))
     return found or [PLAIN]
 
 
