@@ -27,7 +27,9 @@ def folder(tmp_path):
     np.save(tmp_path / "p.npy", PRED)
     np.savez(tmp_path / "all.npz", p=PRED, t=TARGET, w=WEIGHT)
     columns = np.stack([PRED, TARGET, WEIGHT], axis=1)
-    np.savetxt(tmp_path / "all.csv", columns, delimiter=",", header="p,t,w", comments="", fmt="%.17g")
+    np.savetxt(
+        tmp_path / "all.csv", columns, delimiter=",", header="p,t,w", comments="", fmt="%.17g"
+    )
     np.savetxt(tmp_path / "t.csv", TARGET, fmt="%.17g")
     named = {"p": torch.tensor(PRED), "t": torch.tensor(TARGET), "step": 3}
     torch.save(named, tmp_path / "all.pt")
