@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from l2core import boosting, plot, robust, solvers
     from l2core.closed_form import LeastSquares, least_squares
     from l2core.constant import best_constant
+    from l2core.diagnosis import Diagnosis, diagnose
     from l2core.explanation import Explanation, explain
     from l2core.penalties import ElasticNet, Lasso, Penalty, Ridge
     from l2core.quantiles import crossing
@@ -49,6 +50,7 @@ __all__ = [
     "BiasVariance",
     "Cauchy",
     "Criterion",
+    "Diagnosis",
     "ElasticNet",
     "ErrorStatistics",
     "Expectile",
@@ -75,6 +77,7 @@ __all__ = [
     "crossing",
     "dask_statistics",
     "decile_shares",
+    "diagnose",
     "evaluate",
     "explain",
     "free_memory",
@@ -89,6 +92,7 @@ __all__ = [
 __version__ = "0.2.0.dev0"
 
 _LATER = {
+    **dict.fromkeys(("Diagnosis", "diagnose"), "l2core.diagnosis"),
     **dict.fromkeys(("Explanation", "explain"), "l2core.explanation"),
     **dict.fromkeys(("LeastSquares", "least_squares"), "l2core.closed_form"),
     "best_constant": "l2core.constant",

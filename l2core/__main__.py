@@ -8,6 +8,7 @@ from importlib import import_module
 
 COMMANDS = {
     "conformance": ("l2core.conformance.__main__", "command", "check implementations of losses"),
+    "diagnose": ("l2core.diagnosis.command", "main", "is squared error right for these data"),
     "explain": ("l2core.explanation.command", "main", "which convention printed this number"),
 }
 

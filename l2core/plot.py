@@ -5,6 +5,8 @@ They belong to no window and no state of pyplot: ``figure.savefig("losses.png")`
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +43,7 @@ def losses(*losses: LossLike, width: float = 3.0) -> Figure:
         if loss.needs:
             raise ValueError(f"losses: expected ones with all of their parameters, got {loss!r}")
     limit = number("width", width, 0.0, np.inf, "a finite number > 0")
-    figure, panels = _figure(3, 10.5, 3.6)
+    figure, panels = empty(3, 10.5, 3.6)
     r = np.linspace(-limit, limit, 2401)
     for k, loss in enumerate(found):
         how = {"color": COLORS[k % len(COLORS)], "linestyle": DASHES[k % len(DASHES)]}
@@ -78,7 +80,7 @@ def residuals(
     if not np.all(np.isfinite(r)):
         lost = np.count_nonzero(~np.isfinite(r))
         raise ValueError(f"pred - target: expected finite numbers, got {lost} that are not")
-    figure, (left, right) = _figure(2, 10.5, 3.8)
+    figure, (left, right) = empty(2, 10.5, 3.8)
     low, high = _range(r)
     beyond = np.count_nonzero((r < low) | (r > high))
     bins = min(max(len(np.histogram_bin_edges(r, "fd", (low, high))) - 1, 10), 80)
@@ -110,7 +112,7 @@ def bias_variance(parts: Mapping[Any, BiasVariance]) -> Figure:
     """
     if not parts:
         raise ValueError("parts: expected at least one model, got none")
-    figure, (panel,) = _figure(1, max(4.5, 1.5 + 0.7 * len(parts)), 3.8)
+    figure, (panel,) = empty(1, max(4.5, 1.5 + 0.7 * len(parts)), 3.8)
     at, up, down = np.arange(len(parts)), np.zeros(len(parts)), np.zeros(len(parts))
     each = {"noise": "noise", "bias²": "bias_squared", "variance": "variance"}
     for name, field in each.items():
@@ -128,11 +130,24 @@ def bias_variance(parts: Mapping[Any, BiasVariance]) -> Figure:
     return figure
 
 
+def svg(figure: Figure) -> str:
+    """A figure as SVG that stands inside a page: the same bytes for the same picture."""
+    out = io.StringIO()
+    with require("matplotlib", "plot").rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "l2core"}
+    ):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    size = re.compile(r'width="[\d.]+pt" height="[\d.]+pt"')
+    return size.sub('width="100%"', text[text.index("<svg") :], count=1)
+
+
 def _name(loss: Loss) -> str:
     return repr(loss).replace("()", "")
 
 
-def _figure(panels: int, width: float, height: float) -> tuple[Figure, Any]:
+def empty(panels: int, width: float, height: float) -> tuple[Figure, Any]:
+    """A figure of panels beside each other, in inches."""
     figure = require("matplotlib.figure", "plot").Figure((width, height), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for each in axes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from l2core.conformance.extras import require
 from l2core.conformance.measure import Measurement
 from l2core.conformance.report import Run
+from l2core.plot import svg
 
 OURS = (
     "#1f6f8b",
@@ -40,7 +39,9 @@ def plots(run: Run) -> list[tuple[str, str, str]]:
     """Title, explanation and SVG of each plot, if anything was measured."""
     found = run.found.measurements
     drawn = [f(found) for f in (_errors, _spread, _bits)] if found else []
-    return [(title, text, svg) for (title, text), svg in zip(TEXTS.items(), drawn, strict=False)]
+    return [
+        (title, text, drawing) for (title, text), drawing in zip(TEXTS.items(), drawn, strict=False)
+    ]
 
 
 def _figure(height: float = 3.6) -> tuple[Any, Any]:
@@ -49,15 +50,6 @@ def _figure(height: float = 3.6) -> tuple[Any, Any]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
     return figure, axes
-
-
-def _svg(figure: Any) -> str:
-    out = io.StringIO()
-    with require("matplotlib").rc_context({"svg.fonttype": "none", "svg.hashsalt": "l2core"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    size = re.compile(r'width="[\d.]+pt" height="[\d.]+pt"')
-    return size.sub('width="100%"', text[text.index("<svg") :], count=1)
 
 
 def _subjects(found: Sequence[Measurement], ours: bool) -> list[str]:
@@ -82,7 +74,7 @@ def _errors(found: Sequence[Measurement]) -> str:
     axes.axhline(0.5, color="#888888", lw=1, ls=":")
     axes.set(xscale="log", xlabel="n", ylabel="error of the value, ULP", ylim=(0, None))
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _spread(found: Sequence[Measurement]) -> str:
@@ -104,7 +96,7 @@ def _spread(found: Sequence[Measurement]) -> str:
             axes.plot(*zip(*points, strict=True), color=color, marker=mark, ms=4, label=name)
     axes.set(xscale="log", xlabel="n", ylabel="largest - smallest value, ULP", ylim=(0, None))
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _bits(found: Sequence[Measurement]) -> str:
@@ -123,7 +115,7 @@ def _bits(found: Sequence[Measurement]) -> str:
     axes.grid(visible=False)
     axes.set(xlim=(0, 112), xlabel="elements of the gradient that are NumPy's bit for bit, %")
     axes.set_xticks(range(0, 101, 20))
-    return _svg(figure)
+    return svg(figure)
 
 
 def _share(found: Sequence[Measurement], name: str) -> float | None:

@@ -1,0 +1,280 @@
+"""What the measures suggest, each with the numbers behind it and what it would change."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from l2core.constant import best_constant
+from l2core.diagnosis.measures import Cleaned, Measures
+from l2core.diagnosis.models import Model, quantile
+from l2core.losses import AbsoluteError, Huber, Loss, SquaredError
+from l2core.numpy_namespace import XP
+from l2core.robust import huber_tuning
+from l2core.shares import shares_of
+
+SURE = 10.0
+"""BIC by which a model must be better: "very strong" evidence (Kass and Raftery, 1995)."""
+RARE = 0.001
+"""p below which a trend is no accident, and how many standard errors that is."""
+ERRORS = 3.3
+TREND, SKEW, BIAS = 0.1, 0.1, 0.05
+"""Sizes below which an effect is not worth a change, however sure: a rank correlation, a skewness, a
+share of the residuals' deviation."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What to do, why, what it would change on these data, and one line of code for each framework."""
+
+    name: str
+    title: str
+    reason: str
+    effect: str
+    code: dict[str, str]
+
+
+def advice(c: Cleaned, m: Measures) -> tuple[Suggestion, ...]:
+    """The most important first; "keep" alone where nothing speaks against squared error."""
+    found = [s for s in (_missing(c), _constant(m), _bias(m), _scaled(m)) if s is not None]
+    noise = _noise(c, m)
+    return (*noise, *found)
+
+
+def _noise(c: Cleaned, m: Measures) -> tuple[Suggestion, ...]:
+    """Of skewness, of a spread that goes with the prediction, of heavy tails: what there is."""
+    if len(c.r) < 20 or not np.ptp(c.r):
+        return (_keep(m, "too few residuals to say more"),)
+    found = []
+    if abs(m.skew.value) > SKEW and abs(m.skew.value) > ERRORS * m.skew.error:
+        found.append(_skewed(c, m))
+    if m.spread.p < RARE and abs(m.spread.correlation) > TREND:
+        found.append(_spread(c, m))
+    # Tails that remain when the spread is taken out; a skewed distribution has one of them anyway.
+    heavy = m.within if found else m.models
+    if not any(s.name == "skewed" for s in found):
+        tails = _tails(c, heavy)
+        if tails is not None:
+            found.append(tails)
+    return tuple(found) or (_keep(m, "Gaussian errors of one spread fit these residuals"),)
+
+
+def _keep(m: Measures, why: str) -> Suggestion:
+    gaussian, *others = m.models
+    best = min(others, key=lambda x: x.bic)
+    return Suggestion(
+        "keep",
+        "Keep squared error",
+        f"{why[0].upper()}{why[1:]}: BIC {gaussian.bic:.1f}, against {best.bic:.1f} of {best.name} "
+        f"(less is better); rank correlation of |r| with the prediction "
+        f"{m.spread.correlation:+.2f}; skewness {m.skew.value:+.2f} ± {m.skew.error:.2f}.",
+        "Nothing.",
+        _code("SquaredError()", "MSELoss()", "MeanSquaredError()", "mse_loss(pred, target)"),
+    )
+
+
+def _tails(c: Cleaned, models: tuple[Model, ...]) -> Suggestion | None:
+    gaussian, laplace, student = models
+    best = min(laplace, student, key=lambda x: x.bic)
+    if best.bic > gaussian.bic - SURE:
+        return None
+    delta = huber_tuning() * _center_scale(c)
+    loss: Loss = AbsoluteError() if best is laplace else Huber(float(f"{delta:.4g}"))
+    df = "" if best.df is None else f" with {best.df:.1f} degrees of freedom"
+    reason = (
+        f"{best.name}{df} fits the residuals better than a Gaussian: BIC {best.bic:.1f} against "
+        f"{gaussian.bic:.1f}."
+    )
+    effect = _effect(c, loss)
+    if best is laplace:
+        code = _code("AbsoluteError()", "L1Loss()", "MeanAbsoluteError()", "l1_loss(pred, target)")
+        return Suggestion("laplace", "Use the absolute error", reason, effect, code)
+    d = f"{delta:.4g}"
+    code = _code(
+        f"Huber({d})",
+        f"HuberLoss(delta={d})",
+        f"Huber(delta={d})",
+        f"huber_loss(pred, target, {d})",
+    )
+    title = f"Use Huber's loss with delta = {d}"
+    reason += (
+        f" That delta is {huber_tuning():.4f} times the scale {_center_scale(c):.4g} of the residuals' "
+        "median, and has 95 % of the efficiency of squared error on Gaussian errors."
+    )
+    return Suggestion("outliers", title, reason, effect, code)
+
+
+def _center_scale(c: Cleaned) -> float:
+    """The scale by the median of |r| about the residuals' median."""
+    middle = float(quantile(c.r, c.w, 0.5))
+    scale = float(quantile(np.abs(c.r - middle), c.w, 0.5)) / 0.6744897501960817
+    return scale if scale > 0 else float(np.average(np.abs(c.r), weights=c.w))
+
+
+def _effect(c: Cleaned, loss: Loss) -> str:
+    """Shares of the largest tenth, and how well each loss tells a constant."""
+    before, after = (100 * shares_of(c.r, c.w, x)[-1] for x in (SquaredError(), loss))
+    text = (
+        f"The tenth of the residuals that are largest makes {after:.0f} % of the loss in place of "
+        f"{before:.0f} %"
+    )
+    ratio = _variance(c, loss) / _variance(c, SquaredError())
+    if ratio < 1:
+        text += f"; a constant that is fitted to such residuals has {100 * (1 - ratio):.0f} % less variance"
+    return text + "."
+
+
+def _variance(c: Cleaned, loss: Loss) -> float:
+    """The asymptotic variance of the best constant: E[psi²] / (d/dc E[psi])²."""
+    at = best_constant(loss, c.r, c.w)
+    r = c.r - at
+    psi = float(np.average(loss.psi(r, XP) ** 2, weights=c.w))
+    # The slope by a step, for psi that jumps (L1) too: of the size at which densities are estimated.
+    step = max(_center_scale(c) * c.effective**-0.2, 1e-300)
+    up, down = (float(np.average(loss.psi(r + s, XP), weights=c.w)) for s in (step, -step))
+    slope = (up - down) / (2 * step)
+    return psi / slope**2 if slope > 0 else math.inf
+
+
+def _spread(c: Cleaned, m: Measures) -> Suggestion:
+    s = m.spread
+    grow = "grow" if s.correlation > 0 else "shrink"
+    reason = (
+        f"Errors {grow} with the prediction: rank correlation of |r| {s.correlation:+.2f} (by accident "
+        f"in {s.p:.1g} of cases); their deviation is {s.deviations[0]:.3g} in the lowest tenth of "
+        f"predictions and {s.deviations[-1]:.3g} in the highest."
+    )
+    effect = (
+        f"A variance for each tenth of predictions raises the Gaussian log likelihood by {s.gain:.3f} an "
+        "element. Predict it beside the mean; the mean then weighs each element by its own precision."
+    )
+    code = {
+        "l2core": "Criterion(GaussianNLL())(mean, target, log_variance=log_variance)",
+        "torch": 'l2torch.Criterion("gaussian_nll")(mean, target, log_variance=log_variance)',
+        "keras": 'l2keras.Criterion("gaussian_nll", packed=["variance"])',
+        "jax": 'l2jax.Criterion("gaussian_nll")(mean, target, log_variance=log_variance)',
+    }
+    return Suggestion("spread", "Predict the variance too (GaussianNLL)", reason, effect, code)
+
+
+def _skewed(c: Cleaned, m: Measures) -> Suggestion:
+    side = "low" if m.skew.value < 0 else "high"
+    positive = np.all(c.target > 0)
+    reason = (
+        f"The residuals are skewed: (q90 + q10 - 2 median) / (q90 - q10) is {m.skew.value:+.2f} ± "
+        f"{m.skew.error:.2f}; predictions that are too {side} are the larger ones."
+    )
+    effect = (
+        f"The mean, which squared error predicts, and the median of the residuals lie "
+        f"{abs(m.scale.bias - m.scale.median):.4g} apart"
+        f" ({abs(m.scale.bias - m.scale.median) / (m.scale.rmse or 1):.2f} of the RMSE): decide which one "
+        "is wanted."
+    )
+    if positive:
+        effect += (
+            " All targets are positive: squared error of their logarithms may be symmetric "
+            f"(skewness there {_log_skew(c):+.2f})."
+        )
+    code = _code(
+        "Quantile(0.5)",
+        "QuantileLoss(0.5)",
+        "Quantile(0.5)",
+        "quantile_loss(pred, target, 0.5)",
+    )
+    code["keras"] = 'l2keras.Criterion("quantile")'
+    code["jax"] = 'l2jax.Criterion("quantile")(pred, target)'
+    return Suggestion(
+        "skewed", "Predict quantiles (the median), or transform the target", reason, effect, code
+    )
+
+
+def _log_skew(c: Cleaned) -> float:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = np.log(np.maximum(c.pred, 1e-300)) - np.log(c.target)
+    kept = np.isfinite(r) & (c.pred > 0)
+    if not kept.any():
+        return math.nan
+    low, middle, high = quantile(r[kept], c.w[kept], [0.1, 0.5, 0.9])
+    return float((high + low - 2 * middle) / (high - low)) if high > low else 0.0
+
+
+def _bias(m: Measures) -> Suggestion | None:
+    s = m.scale
+    spread = math.sqrt(max(s.rmse**2 - s.bias**2, 0.0))
+    if abs(s.bias) <= ERRORS * s.bias_error or abs(s.bias) <= BIAS * spread:
+        return None
+    how = "high" if s.bias > 0 else "low"
+    share = s.bias**2 / s.rmse**2 if s.rmse else 0.0
+    return Suggestion(
+        "bias",
+        f"Predictions are too {how} by {abs(s.bias):.4g}",
+        f"The mean residual is {s.bias:+.4g} ± {s.bias_error:.2g}.",
+        f"Taking it off lowers the mean squared error by {100 * share:.1f} %, "
+        f"to an RMSE of {spread:.4g}.",
+        {"l2core": f"pred - {s.bias:.6g}"},
+    )
+
+
+def _scaled(m: Measures) -> Suggestion | None:
+    s = m.scale
+    if not s.deviation or (1e-3 <= s.deviation <= 1e3 and abs(s.center) < 1e3 * s.deviation):
+        return None
+    return Suggestion(
+        "standardise",
+        "Standardise the target",
+        f"Its mean is {s.center:.4g} and its standard deviation {s.deviation:.4g}.",
+        f"Gradients of squared error, now of the size {2 * s.rmse:.3g}, become {2 * s.rmse / s.deviation:.3g}; "
+        f"the loss {s.rmse**2:.3g} becomes {(s.rmse / s.deviation) ** 2:.3g}, the share of the "
+        "target's variance that is not explained.",
+        {"l2core": f"(target - {s.center:.6g}) / {s.deviation:.6g}"},
+    )
+
+
+def _missing(c: Cleaned) -> Suggestion | None:
+    if not c.missing:
+        return None
+    return Suggestion(
+        "missing",
+        "Leave out the missing targets",
+        f"{c.missing:,} targets are NaN: a mean over them is NaN.",
+        f"The loss is then that of the other {len(c.r):,} elements.",
+        _code(
+            'SquaredError(), nan_targets="ignore"',
+            None,
+            None,
+            None,
+            'nan_targets="ignore"',
+        ),
+    )
+
+
+def _constant(m: Measures) -> Suggestion | None:
+    if not m.constant:
+        return None
+    return Suggestion(
+        "constant",
+        "The target is constant",
+        f"All targets are {m.scale.center:.6g}.",
+        "There is nothing to learn from them; R² has no meaning.",
+        {},
+    )
+
+
+def _code(core: str, torch: Any, keras: Any, jax: Any, option: str = "") -> dict[str, str]:
+    """The same loss in each framework."""
+    if option:
+        return {
+            "l2core": f"Criterion({core})",
+            "torch": f"l2torch.Criterion({option})",
+            "keras": f"l2keras.Criterion({option})",
+            "jax": f"l2jax.Criterion({option})",
+        }
+    return {
+        "l2core": f"Criterion({core})",
+        "torch": f"l2torch.{torch}",
+        "keras": f"l2keras.{keras}",
+        "jax": f"l2jax.{jax}",
+    }
