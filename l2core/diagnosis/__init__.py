@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from l2core.arrays import Array
-from l2core.diagnosis.advice import Suggestion, advice
+from l2core.diagnosis.advice import Suggestion, suggestions
 from l2core.diagnosis.answer import Diagnosis
 from l2core.diagnosis.measures import Cleaned, measured
 from l2core.explanation.data import Data
@@ -61,4 +61,4 @@ def diagnose(
         shape if int(np.prod(shape)) == p.size else p.shape,
     )
     found = measured(cleaned)
-    return Diagnosis(cleaned, found, advice(cleaned, found))
+    return Diagnosis(cleaned, found, suggestions(cleaned, found))

@@ -37,7 +37,7 @@ class Suggestion:
     code: dict[str, str]
 
 
-def advice(c: Cleaned, m: Measures) -> tuple[Suggestion, ...]:
+def suggestions(c: Cleaned, m: Measures) -> tuple[Suggestion, ...]:
     """The most important first; "keep" alone where nothing speaks against squared error."""
     found = [s for s in (_missing(c), _constant(m), _bias(m), _scaled(m)) if s is not None]
     noise = _noise(c, m)
@@ -56,7 +56,7 @@ def _noise(c: Cleaned, m: Measures) -> tuple[Suggestion, ...]:
     # Tails that remain when the spread is taken out; a skewed distribution has one of them anyway.
     heavy = m.within if found else m.models
     if not any(s.name == "skewed" for s in found):
-        tails = _tails(c, heavy)
+        tails = _tails(c, m, heavy)
         if tails is not None:
             found.append(tails)
     return tuple(found) or (_keep(m, "Gaussian errors of one spread fit these residuals"),)
@@ -76,23 +76,22 @@ def _keep(m: Measures, why: str) -> Suggestion:
     )
 
 
-def _tails(c: Cleaned, models: tuple[Model, ...]) -> Suggestion | None:
+def _tails(c: Cleaned, m: Measures, models: tuple[Model, ...]) -> Suggestion | None:
     gaussian, laplace, student = models
     best = min(laplace, student, key=lambda x: x.bic)
     if best.bic > gaussian.bic - SURE:
         return None
-    delta = huber_tuning() * _center_scale(c)
-    loss: Loss = AbsoluteError() if best is laplace else Huber(float(f"{delta:.4g}"))
+    d = f"{m.scale.delta:.4g}"
+    loss: Loss = AbsoluteError() if best is laplace else Huber(float(d))
     df = "" if best.df is None else f" with {best.df:.1f} degrees of freedom"
     reason = (
         f"{best.name}{df} fits the residuals better than a Gaussian: BIC {best.bic:.1f} against "
         f"{gaussian.bic:.1f}."
     )
-    effect = _effect(c, loss)
+    effect = _effect(c, m, loss)
     if best is laplace:
         code = _code("AbsoluteError()", "L1Loss()", "MeanAbsoluteError()", "l1_loss(pred, target)")
         return Suggestion("laplace", "Use the absolute error", reason, effect, code)
-    d = f"{delta:.4g}"
     code = _code(
         f"Huber({d})",
         f"HuberLoss(delta={d})",
@@ -101,39 +100,32 @@ def _tails(c: Cleaned, models: tuple[Model, ...]) -> Suggestion | None:
     )
     title = f"Use Huber's loss with delta = {d}"
     reason += (
-        f" That delta is {huber_tuning():.4f} times the scale {_center_scale(c):.4g} of the residuals' "
-        "median, and has 95 % of the efficiency of squared error on Gaussian errors."
+        f" That delta is {huber_tuning():.4f} times the scale {m.scale.robust:.4g} by the median "
+        "of |r|, and has 95 % of the efficiency of squared error on Gaussian errors."
     )
     return Suggestion("outliers", title, reason, effect, code)
 
 
-def _center_scale(c: Cleaned) -> float:
-    """The scale by the median of |r| about the residuals' median."""
-    middle = float(quantile(c.r, c.w, 0.5))
-    scale = float(quantile(np.abs(c.r - middle), c.w, 0.5)) / 0.6744897501960817
-    return scale if scale > 0 else float(np.average(np.abs(c.r), weights=c.w))
-
-
-def _effect(c: Cleaned, loss: Loss) -> str:
+def _effect(c: Cleaned, m: Measures, loss: Loss) -> str:
     """Shares of the largest tenth, and how well each loss tells a constant."""
     before, after = (100 * shares_of(c.r, c.w, x)[-1] for x in (SquaredError(), loss))
     text = (
         f"The tenth of the residuals that are largest makes {after:.0f} % of the loss in place of "
         f"{before:.0f} %"
     )
-    ratio = _variance(c, loss) / _variance(c, SquaredError())
+    ratio = _variance(c, m, loss) / _variance(c, m, SquaredError())
     if ratio < 1:
         text += f"; a constant that is fitted to such residuals has {100 * (1 - ratio):.0f} % less variance"
     return text + "."
 
 
-def _variance(c: Cleaned, loss: Loss) -> float:
+def _variance(c: Cleaned, m: Measures, loss: Loss) -> float:
     """The asymptotic variance of the best constant: E[psi²] / (d/dc E[psi])²."""
     at = best_constant(loss, c.r, c.w)
     r = c.r - at
     psi = float(np.average(loss.psi(r, XP) ** 2, weights=c.w))
     # The slope by a step, for psi that jumps (L1) too: of the size at which densities are estimated.
-    step = max(_center_scale(c) * c.effective**-0.2, 1e-300)
+    step = max((m.scale.robust or m.scale.mae) * c.effective**-0.2, 1e-300)
     up, down = (float(np.average(loss.psi(r + s, XP), weights=c.w)) for s in (step, -step))
     slope = (up - down) / (2 * step)
     return psi / slope**2 if slope > 0 else math.inf
@@ -239,7 +231,7 @@ def _missing(c: Cleaned) -> Suggestion | None:
     return Suggestion(
         "missing",
         "Leave out the missing targets",
-        f"{c.missing:,} targets are NaN: a mean over them is NaN.",
+        f"{c.missing:,} of the targets {'is' if c.missing == 1 else 'are'} NaN, and so is any mean over them.",
         f"The loss is then that of the other {len(c.r):,} elements.",
         _code(
             'SquaredError(), nan_targets="ignore"',

@@ -65,7 +65,7 @@ class Diagnosis:
         lost = [
             f"{n:,} {what}"
             for n, what in (
-                (c.missing, "targets missing"),
+                (c.missing, "missing targets"),
                 (c.broken, "not finite"),
                 (c.absent, "absent"),
                 (m.duplicates, "pairs that stand there twice"),
@@ -107,7 +107,7 @@ class Diagnosis:
             ),
             *(
                 (
-                    f"group {g.name}",
+                    f"by: {g.name}",
                     (
                         f"{g.count:,} elements, RMSE {g.rmse:.4g}, bias {g.bias:+.3g}, "
                         f"{100 * g.share:.0f} % of the squared error"

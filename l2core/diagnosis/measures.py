@@ -10,6 +10,7 @@ import numpy as np
 
 from l2core.diagnosis.models import Model, models, quantile
 from l2core.losses import SquaredError
+from l2core.robust import GAUSSIAN_MAD, huber_tuning
 from l2core.shares import shares_of
 
 LARGEST = 10
@@ -56,7 +57,8 @@ class Scale:
     deviation: float  # the standard deviation of the targets
     center: float  # their mean
     r2: float
-    robust: float  # the scale of the residuals by their median
+    robust: float  # the scale of the residuals by the median of |r| about their median
+    delta: float  # Huber's, of 95 % efficiency at that scale
 
 
 @dataclass(frozen=True)
@@ -148,10 +150,11 @@ def _scale(c: Cleaned) -> Scale:
     spread = math.sqrt(mean((c.target - center) ** 2))
     square = mean(r**2)
     r2 = 1 - square / spread**2 if spread else math.nan
-    robust = float(quantile(np.abs(r), w, 0.5)) / 0.6744897501960817
     median = float(quantile(r, w, 0.5))
+    robust = float(quantile(np.abs(r - median), w, 0.5)) / GAUSSIAN_MAD
     mae = mean(np.abs(r))
-    return Scale(math.sqrt(square), mae, bias, error, median, spread, center, r2, robust)
+    delta = huber_tuning() * (robust or mae)
+    return Scale(math.sqrt(square), mae, bias, error, median, spread, center, r2, robust, delta)
 
 
 def _largest(c: Cleaned) -> tuple[Large, ...]:

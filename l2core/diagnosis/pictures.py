@@ -9,7 +9,6 @@ import numpy as np
 from l2core.diagnosis.measures import Cleaned, Measures
 from l2core.diagnosis.models import quantile
 from l2core.plot import COLORS, empty, residuals
-from l2core.robust import huber_tuning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +62,7 @@ def pictures(c: Cleaned, m: Measures) -> list[tuple[str, str, Figure]]:
 
 
 def _shares(c: Cleaned, m: Measures) -> Figure:
-    delta = float(f"{huber_tuning() * m.scale.robust:.3g}")
+    delta = float(f"{m.scale.delta:.4g}")
     losses: list[Any] = ["squared_error", "absolute_error"]
     if delta > 0:
         losses.insert(1, {"name": "Huber", "delta": delta})
@@ -94,7 +93,8 @@ def _spread(c: Cleaned, m: Measures) -> Figure:
     spread = m.spread
     figure, (left, right) = empty(2, 10.5, 3.6)
     part = np.linspace(0, len(c.r) - 1, min(len(c.r), DOTS)).astype(int)
-    left.plot(c.pred[part], c.r[part], ".", color=COLORS[0], markersize=2, alpha=0.5)
+    size = 2 if len(part) > 1000 else 5
+    left.plot(c.pred[part], c.r[part], ".", color=COLORS[0], markersize=size, alpha=0.5)
     left.axhline(0, color="#444444", linewidth=0.8)
     reach = float(np.quantile(np.abs(c.r), 0.995)) * 1.3
     if reach > 0:
