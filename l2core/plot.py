@@ -89,6 +89,9 @@ def residuals(
     )
     left.axvline(0, color="#444444", linewidth=0.8)
     note = f"; {beyond:,} lie beyond" if beyond else ""
+    if beyond and weight is not None:
+        far = w[(r < low) | (r > high)].sum() / w.sum()
+        note = f"; {100 * far:.2g} % of the weight lies beyond"
     left.set(title=f"{r.size:,} residuals{note}", xlabel="residual r = pred - target")
     left.set_ylabel("number" if weight is None else "sum of weights")
     deciles, bar, most = np.arange(1, 11), 0.8 / len(found), 10.0
@@ -110,6 +113,12 @@ def bias_variance(parts: Mapping[Any, BiasVariance]) -> Figure:
 
     parts: what :func:`l2core.bias_variance` found, of one number each, by the name of the model.
     """
+    if not isinstance(parts, Mapping) or not all(
+        isinstance(p, BiasVariance) and np.ndim(p.mse) == 0 for p in parts.values()
+    ):
+        raise TypeError(
+            "parts: expected BiasVariance of one number each, by name, got another thing"
+        )
     if not parts:
         raise ValueError("parts: expected at least one model, got none")
     figure, (panel,) = empty(1, max(4.5, 1.5 + 0.7 * len(parts)), 3.8)
@@ -180,5 +189,6 @@ def _range(r: Any) -> tuple[float, float]:
     middle, reach = 0.5 * (low + high), 0.75 * (high - low)
     least, most = float(r.min()), float(r.max())
     if reach == 0:
-        return least - 0.5, most + 0.5
+        around = max(0.5, 1e-3 * abs(middle))
+        return least - around, most + around
     return max(least, middle - reach), min(most, middle + reach)

@@ -21,10 +21,13 @@ def crossing(pred: Array) -> Array:
     dtype = checked_dtype(pred, "pred", backend)
     if dtype not in REAL_FLOATS:
         raise TypeError(f"pred: expected a real float dtype, got {dtype}")
-    if len(pred.shape) == 0 or (pred.shape[-1] or 2) < 2:
+    known = len(pred.shape) == 0 or pred.shape[-1] is not None
+    if known and (len(pred.shape) == 0 or pred.shape[-1] < 2):
         raise ValueError(
             f"pred: expected two quantiles or more along the last axis, got {tuple(pred.shape)}"
         )
     wide = pred if dtype == "float64" else cast_to(pred, "float32", backend)
-    above = wide[..., :-1] - wide[..., 1:]
-    return backend.xp.where(above <= 0, 0.0, above)
+    low, high = wide[..., :-1], wide[..., 1:]
+    fine = low <= high
+    # Not subtracted where they are in order: both may be infinite.
+    return backend.xp.where(fine, 0.0, low) - backend.xp.where(fine, 0.0, high)

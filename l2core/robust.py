@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import warnings
 from fractions import Fraction
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import array_api_compat
 
 from l2core.arrays import Array
+from l2core.backend import backend_of
 from l2core.call import Call
 from l2core.checks import check_call
 from l2core.closed_form import least_squares
@@ -73,6 +75,8 @@ def winsorize(
     """
     kept, key, inputs = _kept(pred, target, fraction, weight, mask)
     backend = inputs.backend
+    if 0 in key.shape:
+        return pred
     p, t, _ = elements(inputs)
     for name, x in (("pred", pred), ("pred - target", p)):
         if dtype_name(x.dtype) not in REAL_FLOATS:
@@ -102,6 +106,8 @@ def mad_scale(
     key, present, inputs = _sizes(pred, target, weight, mask)
     backend = inputs.backend
     xp = backend.xp
+    if 0 in key.shape:
+        return backend.scalar(math.nan, inputs.real, inputs.pred)
     counted = inputs.weight if inputs.weight is not None else xp.full_like(key, 1.0)
     counted = xp.where(present, counted + xp.full_like(key, 0.0), 0.0)  # of each element
     counted, flat = xp.reshape(counted, (-1,)), xp.reshape(key, (-1,))
@@ -116,7 +122,8 @@ def mad_scale(
     infinite = xp.full_like(sizes, math.inf)
     low = xp.min(xp.where(below >= half, sizes, infinite), axis=0)
     high = xp.min(xp.where(below > half, sizes, infinite), axis=0)
-    unknown = (xp.min(sizes, axis=0) == _NAN) | (half == 0)
+    told = (half > 0) & (half < math.inf)  # not of weights that are NaN, infinite or below 0
+    unknown = (xp.min(xp.where(sizes == _ABSENT, 0.0, sizes), axis=0) == _NAN) | ~told
     return xp.where(unknown, math.nan, (0.5 * low + 0.5 * high) * (1 / GAUSSIAN_MAD))
 
 
@@ -138,12 +145,12 @@ def huber_delta(
 def huber_tuning(efficiency: float = 0.95) -> float:
     """Huber's delta, in standard deviations, that has this efficiency on Gaussian errors.
 
-    Of the asymptotic variance against the mean's, between 2/pi (the median's) and 1, both excluded.
-    Huber (1964), "Robust estimation of a location parameter".
+    Of the asymptotic variance against the mean's, between 0.637 (2/pi is the median's) and 1, both
+    excluded. Huber (1964), "Robust estimation of a location parameter".
     """
     low, high = 0.0, 40.0
-    expected = "a number between 2/pi and 1, both excluded"
-    wanted = number("efficiency", efficiency, 2 / math.pi, 1.0, expected)
+    expected = "a number between 0.637 and 1, both excluded"
+    wanted = number("efficiency", efficiency, 0.637, 1.0, expected)
     while (middle := 0.5 * (low + high)) not in (low, high):
         low, high = (middle, high) if _efficiency(middle) < wanted else (low, middle)
     return high
@@ -165,52 +172,96 @@ def fit(
     in standard deviations (Huber(1.345), Tukey(4.685), Cauchy(2.385): 95 % efficiency). A number: the
     loss in that unit; 1.0 in y's own. It starts at least squares, and stops when no prediction moves by
     more than ``tolerance`` of the scale, or by rounding; RuntimeWarning where that does not happen
-    within so many ``iterations``. Losses that are not convex (Tukey, Cauchy) may find a local minimum.
+    within so many ``iterations``, or where fewer than half of the rows keep a weight. Losses that are not
+    convex (Tukey, Cauchy) may find a local minimum. There is no gradient.
 
     X: (N, D), y: (N,), weight: (N,), as :func:`l2core.least_squares` takes them (there is no
     intercept). ValueError for a loss whose psi jumps at 0 (L1, quantiles), where these weights are
-    infinite. Holland and Welsch (1977), "Robust regression using iteratively reweighted least-squares".
+    infinite, or for a scale at which no more rows keep a weight than there are coefficients. Holland and Welsch (1977), "Robust regression using iteratively reweighted least-squares".
     """
     rho = loss_of(loss)
     if rho.needs:
         raise ValueError(f"loss: expected one with all of its parameters, got {rho!r}")
-    if scale is not None:
-        number("scale", scale, 0.0, math.inf, "None or a finite number > 0")
     number("tolerance", tolerance, 0.0, 1.0, "a number between 0 and 1, both excluded")
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
+    if isinstance(iterations, bool) or not isinstance(iterations, Integral) or iterations < 1:
         raise ValueError(f"iterations: expected an integer >= 1, got {iterations!r}")
+    backend = backend_of(X, "X")
+    X, y, weight = (x if x is None else backend.detached(x) for x in (X, y, weight))
+    if weight is not None:
+        _check_weight(weight)
+    start = least_squares(X, y, weight)
+    found, rank = start.coefficients, int(start.rank)
     if len(y.shape) != 1:
         raise ValueError(f"y: expected shape (N,), got {tuple(y.shape)}")
-    found = least_squares(X, y, weight).coefficients
     xp: Any = array_api_compat.array_namespace(X, y)
-    zero = found[:1] * 0.0
-    if not float(rho.curvature(zero, xp)[0]) > 0:
-        raise ValueError(f"loss: expected one whose psi does not jump at 0, got {rho!r}")
     X, y = (xp.astype(x, found.dtype) for x in (X, y))
-    for step in range(1, iterations + 1):
-        unit = mad_scale(X @ found, y, weight=weight) if scale is None else zero[0] + scale
+    counted = xp.ones_like(y) if weight is None else xp.astype(weight, found.dtype)
+    present = counted != 0
+    _check_rows(X, y, present, xp)
+    if not float(rho.curvature(found[:1] * 0.0, xp)[0]) > 0:
+        raise ValueError(f"loss: expected one whose psi does not jump at 0, got {rho!r}")
+    if scale is not None:
+        number("scale", scale, 0.0, math.inf, "None or a finite number > 0")
+        if not 0 < float(found[0] * 0.0 + scale) < math.inf:
+            raise ValueError(f"scale: expected a number > 0 in {found.dtype}, got {scale!r}")
+    zero = xp.zeros_like(y)
+    y = xp.where(present, y, zero)
+    X = xp.where(present[:, None], X, xp.zeros_like(X))
+    width = xp.ones_like(found)
+    if rank == found.shape[0]:
+        # Columns of one size, in powers of two: the solver then errs by the roundings of each.
+        width = 2.0 ** xp.floor(xp.log2(xp.max(xp.abs(X), axis=0)))
+        X, found = X / width, found * width
+    eps = float(xp.finfo(found.dtype).eps)
+    for step in range(1, int(iterations) + 1):
+        unit = mad_scale(X @ found, y, weight=weight) if scale is None else found[0] * 0.0 + scale
         if not float(unit) > 0:
             raise ValueError(
                 "scale: expected a number where half of the residuals or more are 0, got None"
             )
-        each = rho.irls_weight((X @ found - y) / unit, xp)
-        if weight is not None:
-            counted = xp.astype(weight, found.dtype)
-            each = xp.where(counted != 0, counted * each, xp.zeros_like(each))
-        before, found = found, least_squares(X, y, each).coefficients
-        moved = xp.where(each != 0, xp.abs(X @ (found - before)), xp.zeros_like(y))
-        # What a stable solver of the step may err by: a few eps of the terms of Xw.
-        terms = xp.where(each != 0, xp.abs(X) @ xp.abs(found), xp.zeros_like(y))
-        rounding = 8 * xp.finfo(found.dtype).eps * xp.max(terms)
-        if float(xp.max(moved)) <= tolerance * float(unit) + float(rounding):
-            return RobustFit(found, unit, each, step, True)
-    warnings.warn(
-        f"robust.fit: a prediction still moves by {float(xp.max(moved)):.1e} after {iterations} "
-        "iterations",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return RobustFit(found, unit, each, iterations, False)
+        each = xp.where(present, counted * rho.irls_weight((X @ found - y) / unit, xp), zero)
+        # Of what is left to explain, which is small: a row far out has roundings of its own size.
+        solved, kept = least_squares(X, y - X @ found, each), int(xp.count_nonzero(each))
+        if kept <= rank or int(solved.rank) < rank:
+            raise ValueError(
+                f"scale: expected one at which more than {rank} of the {y.shape[0]} residuals keep a "
+                f"weight, got {float(unit):.3g}, at which {kept} do"
+            )
+        found = found + solved.coefficients
+        moved = xp.abs(X @ solved.coefficients)
+        # What a stable solver of the step may err by: a few eps of the terms of a row of Xw.
+        allowed = tolerance * unit + 8 * eps * (xp.abs(X) @ xp.abs(found))
+        if not bool(xp.any((each != 0) & (moved > allowed))):
+            if 2 * kept < int(xp.count_nonzero(present)):
+                _warn(
+                    f"only {kept} of {y.shape[0]} rows have a weight at this scale, {float(unit):.3g}"
+                )
+            return RobustFit(found / width, unit, each, step, True)
+    most = float(xp.max(xp.where(each != 0, moved, zero)))
+    _warn(f"a prediction still moves by {most:.1e} after {iterations} iterations")
+    return RobustFit(found / width, unit, each, int(iterations), False)
+
+
+def _check_weight(weight: Array) -> None:
+    """ValueError unless weights are finite and >= 0, and some are > 0."""
+    xp: Any = array_api_compat.array_namespace(weight)
+    if not bool(xp.all(weight >= 0)) or not bool(xp.any(weight > 0)):
+        raise ValueError("weight: expected numbers >= 0 of which some are > 0, got others")
+    if not bool(xp.all(xp.isfinite(weight))):
+        raise ValueError("weight: expected finite numbers, got others")
+
+
+def _check_rows(X: Array, y: Array, present: Array, xp: Any) -> None:
+    """ValueError unless what is present is finite."""
+    for name, x in (("X", xp.sum(xp.abs(X), axis=1)), ("y", y)):
+        if not bool(xp.all(xp.isfinite(xp.where(present, x, xp.zeros_like(x))))):
+            raise ValueError(
+                f"{name}: expected finite numbers where a row has a weight, got others"
+            )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(f"robust.fit: {text}", RuntimeWarning, stacklevel=3)
 
 
 _L1 = Criterion("absolute_error", "none")
@@ -245,14 +296,18 @@ def _kept(
     rank = xp.argsort(xp.argsort(flat))  # of equal ones in their order
     all_of, n = xp.count_nonzero(flat >= _ABSENT), xp.count_nonzero(present)
     rank = cast_to(rank, dtype_name(all_of.dtype), inputs.backend)
-    staying = rank < all_of - _floor_of_share(share, n)
-    return present & xp.reshape(staying, key.shape), key, inputs
+    staying = (rank < all_of - _floor_of_share(share, n)) | (flat == _NAN)
+    shape = tuple(key.shape)
+    if None in shape:  # a length that is not known while tracing
+        shape = tuple(inputs.backend.length(key, i) for i in range(len(shape)))
+    return present & xp.reshape(staying, shape), key, inputs
 
 
 def _floor_of_share(share: float, n: Array) -> Array:
     """floor(share·n) of an integer array, which may be of 32 bits: by long division, with digits of
     8 bits, so that nothing overflows."""
-    ratio = Fraction(share).limit_denominator(4_000_000)  # 511 times as much is below 2^31
+    finest = 4_000_000  # 511 times as much is below 2^31
+    ratio = Fraction(min(share, 1 - 1 / finest)).limit_denominator(finest)
     over, under = ratio.numerator, ratio.denominator
     quotient = rest = n * 0
     digits = n // 2**24, n // 2**16 % 256, n // 2**8 % 256, n % 256

@@ -65,16 +65,41 @@ def test_known_constants():
     assert abs(best_constant(Quantile(0.9), Y) - np.quantile(Y, 0.9, method="inverted_cdf")) < 1e-14
     assert best_constant("huber", [5.0, np.nan], [1.0, 0.0]) == 5.0
     assert best_constant("huber", [0.0, 0.0, 0.0]) == 0.0
+    assert abs(best_constant("absolute_error", np.arange(10.0), [0.1] * 10) - 4.5) < 1e-14
+    assert abs(best_constant(Quantile(0.1), np.arange(10.0)) - 0.5) < 1e-14
+    assert abs(best_constant("squared_error", [1.0, 2, 6], [1e308] * 3) - 3) < 1e-14
+    np.testing.assert_allclose(best_constant("squared_error", 1e9 + Y), 1e9 + Y.mean(), rtol=1e-15)
     with pytest.raises(ValueError, match=r"^target: expected finite numbers, got 1 that are not$"):
         best_constant("huber", [5.0, np.nan])
     with pytest.raises(ValueError, match=r"^target: expected finite numbers, got none present$"):
         best_constant("huber", [5.0], [0.0])
-    with pytest.raises(ValueError, match=r"^weight: expected 2 numbers as target has, got 1$"):
-        best_constant("huber", [5.0, 1.0], [0.0])
+    for bad, text in (
+        ([1.0], r"shape \(2,\) or its leading axes, got \(1,\)"),
+        ([1.0, -1.0], "finite"),
+        ([1.0, np.nan], "finite"),
+    ):
+        with pytest.raises(ValueError, match=f"^weight: expected {text}"):
+            best_constant("huber", [5.0, 1.0], bad)
+    for bad in (np.ma.array([1.0, 2.0], mask=[0, 1]), np.array([1j, 2.0])):
+        with pytest.raises(TypeError, match=r"^target: expected "):
+            best_constant("huber", bad)
+    with pytest.raises(ValueError, match=r"^target: expected numbers of which the loss is finite"):
+        best_constant("squared_error", [1e200, -1e200])
     with pytest.raises(
         ValueError, match=r"^loss: expected one with all of its parameters, got Gau"
     ):
         best_constant(GaussianNLL(), [5.0])
+
+
+def test_a_constant_among_several_minima():
+    """Of a loss that lets go of outliers: a zero of the slope, no worse than any other."""
+    y = np.r_[np.linspace(0, 1, 1000), 100, 100.1, 100.2]
+    w = np.r_[np.full(1000, 1e-6), 1, 1, 1]
+    found = best_constant(Tukey(1.0), y, w)
+    grid = np.linspace(0, 101, 40_001)
+    best = min(np.average(Tukey(1.0).rho(c - y, XP), weights=w) for c in grid)
+    assert np.average(Tukey(1.0).rho(found - y, XP), weights=w) <= best + 1e-12
+    assert abs(np.average(Tukey(1.0).psi(found - y, XP), weights=w)) < 1e-6
 
 
 # --- derivatives ----------------------------------------------------------------------------------
@@ -85,6 +110,8 @@ STEEP = {SquaredError, HalfSquaredError, Expectile, GaussianNLL}
 def test_where_the_curvature_serves():
     assert {type(loss) for loss in WHOLE if boosting.steep(loss)} == STEEP
     assert boosting.steep(Barron(3.0))
+    assert not boosting.steep(Cauchy(1e11))
+    assert not boosting.steep(Huber(5e10))
     assert not boosting.steep(Barron(1.0))
 
 
@@ -123,16 +150,49 @@ def test_derivatives(loss, weight, dtype):
     [Huber(0.5), SmoothL1(0.3), LogCosh(), AbsoluteError(), Quantile(0.9), Cauchy(), Tukey()],
     ids=repr,
 )
-@pytest.mark.parametrize("r", [0.02, -0.4, 3.0, -7.0])
-def test_the_majorant_lies_above(loss, r):
-    """The parabola that touches the loss at a residual lies nowhere below it."""
-    _, hess = boosting.Objective(loss, "majorant").derivatives(np.array([r]), np.array([0.0]))
-    grad, hess = float(loss.psi(np.array([r]), XP)[0]), float(hess[0])
-    h = (loss.psi(np.array([abs(r)]), XP) - loss.psi(np.array([-abs(r)]), XP))[0] / (2 * abs(r))
+def test_the_majorant_lies_above(loss):
+    """The parabola of each residual touches the loss there and lies nowhere below it."""
+    r = np.array([0.9, -1.1, 3.0, -7.0, 2.5])
+    grad, hess = boosting.Objective(loss, "majorant").derivatives(r, 0 * r)
+    scale = grad[0] / loss.psi(r, XP)[0]
     x = np.linspace(-20, 20, 4001)
-    parabola = loss.rho(np.array([r]), XP) + grad * (x - r) + 0.5 * h * (x - r) ** 2
-    assert np.all(parabola >= loss.rho(x, XP) - 1e-12)
-    assert abs(hess - (1.0 if h else 0.0)) < 1e-15
+    for k, at in enumerate(r):
+        touching = loss.rho(np.array([at]), XP) + grad[k] / scale * (x - at)
+        parabola = touching + 0.5 * hess[k] / scale * (x - at) ** 2
+        assert np.all(parabola >= loss.rho(x, XP) - 1e-12)
+        # And no flatter one does: it meets the loss at -r too, or has its curvature.
+        flatter = touching + 0.49 * hess[k] / scale * (x - at) ** 2
+        assert hess[k] == 0 or np.any(flatter < loss.rho(x, XP) - 1e-12)
+
+
+def test_the_floor_is_by_the_weighted_median():
+    """One outlier changes no step of the others; weights count."""
+    o = boosting.objective("absolute_error")
+    r = np.array([1.0, -2.0, 3.0, -4.0, 0.001])
+    far = np.append(r, 1e9)
+    grad, hess = o.derivatives(r, 0 * r)
+    other, same = o.derivatives(far, 0 * far)
+    np.testing.assert_allclose(other[:5] / same[:5], grad / hess, rtol=1e-12)
+    w = np.array([0.0, 5.0, 1.0, 1.0, 1.0])
+    grad, hess = o.derivatives(r, 0 * r, w)
+    np.testing.assert_allclose(abs(grad[4] / hess[4]), 0.3 * 2.0)  # the median of weights is |-2|
+
+
+def test_parts_of_the_data():
+    """With the targets told, a part of the data has the derivatives of the whole."""
+    y = np.r_[Y, 50 * Y]
+    for loss in ("absolute_error", Quantile(0.9), Cauchy(), Expectile(0.1), "squared_error"):
+        o = boosting.objective(loss, "catboost", target=y)
+        whole = o.derivatives(np.zeros(202), y)
+        parts = [o.derivatives(np.zeros(101), part) for part in (y[:101], y[101:])]
+        for a, *b in zip(whole, *parts, strict=True):
+            np.testing.assert_array_equal(a, np.concatenate(b))
+        start = np.full(202, o.initial_score(y))
+        np.testing.assert_allclose(np.mean(o.derivatives(start, y)[1]), 1.0)
+    with pytest.raises(
+        ValueError, match=r"^target: expected the targets of the training data, of whi"
+    ):
+        boosting.objective("absolute_error", "catboost")
 
 
 @pytest.mark.parametrize("unit", [1e-4, 1e6])
@@ -178,13 +238,14 @@ def test_calls_of_each_api():
         more = (False,) if api == "lightgbm" else ()
         assert o.metric(pred, Data()) == ("mean_huber", mean, *more)
     assert boosting.objective(Huber(0.5), "xgboost").metric(Y, pred, sample_weight=W) == mean
-    o = boosting.objective(Huber(0.5), "catboost")
-    grad, hess = boosting.objective(Huber(0.5)).derivatives(pred, Y, W)
+    o = boosting.objective(Huber(0.5), "catboost", target=Y, weight=W)
+    grad, hess = boosting.objective(Huber(0.5), target=Y, weight=W).derivatives(pred, Y, W)
     pairs = o.calc_ders_range(pred.tolist(), Y.tolist(), W.tolist())
     np.testing.assert_array_equal(pairs, np.stack([-grad, -hess], axis=1))
     total, count = o.metric.evaluate([pred], Y, W)
     assert o.metric.get_final_error(total, count) == mean
     assert not o.metric.is_max_optimal()
+    assert np.isnan(o.metric.get_final_error(0.0, 0.0))
     assert o.initial_score(Y, W) == best_constant(Huber(0.5), Y, W)
 
 
@@ -207,6 +268,27 @@ def test_what_is_wrong():
         boosting.objective("huber").derivatives(np.ones(2), np.ones(3))
     with pytest.raises(ValueError, match=r"^weight: expected shape \(2,\), got \(3,\)$"):
         boosting.objective("huber").derivatives(np.ones(2), np.ones(2), np.ones(3))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(
+            ValueError, match=r"^pred - target: expected finite numbers, got 1 that"
+        ):
+            boosting.objective("huber").derivatives(np.zeros(3), np.array([0.0, bad, 2.0]))
+    with pytest.raises(
+        ValueError, match=r"^hessian: expected .*, whose curvature is negative in pl"
+    ):
+        boosting.objective("cauchy", hessian="curvature")
+    with pytest.raises(TypeError, match=r"^pred: expected a real dtype, got complex128"):
+        boosting.objective("huber").derivatives(np.ones(2) + 1j, np.ones(2))
+
+
+def test_wide_targets_and_several_outputs():
+    """The difference is taken before it is rounded; weights of rows are those of all outputs."""
+    o = boosting.objective("squared_error")
+    grad, _ = o.derivatives(np.array([1e8, 1e8], np.float32), np.array([1e8 + 1, 1e8 + 3]))
+    np.testing.assert_array_equal(grad, np.array([-1, -3], np.float32))
+    _, hess = o.derivatives(np.ones((3, 2)), np.zeros((3, 2)), np.array([1.0, 2, 3]))
+    np.testing.assert_array_equal(hess, [[1, 1], [2, 2], [3, 3]])
+    assert boosting.Objective("huber").loss == Huber()
 
 
 # --- solvers --------------------------------------------------------------------------------------

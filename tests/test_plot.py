@@ -42,7 +42,12 @@ def test_shares_by_tenths(loss):
 
 def test_shares_of_nothing():
     assert decile_shares(np.ones(7), np.ones(7)).tolist() == [0.1] * 10
-    assert np.isnan(decile_shares(np.array([1.0, np.nan]), np.ones(2))).any()
+    for bad in ([1.0, np.nan], [1.0, np.inf], [1.0, 1e200], [1e-200, 0.0]):
+        assert np.isnan(decile_shares(np.array(bad), np.zeros(2))).all()
+    with pytest.raises(TypeError, match=r"^pred: expected "):
+        decile_shares(np.ma.array([1.0, 2.0], mask=[0, 1]), np.ones(2))
+    with pytest.raises(ValueError, match=r"^weight: expected numbers >= 0, got others"):
+        decile_shares(PRED, TARGET, weight=-WEIGHT)
     with pytest.raises(ValueError, match=r"^loss: expected one that is 0 at r = 0, got LaplaceNLL"):
         decile_shares(PRED, TARGET, "laplace_nll")
     with pytest.raises(
@@ -90,6 +95,7 @@ def test_residuals():
         sum(bar.get_height() for bar in weighted.patches), np.sum(WEIGHT[:, None] * MASK)
     )
     plot.residuals(np.ones(5), np.ones(5))
+    plot.residuals(np.full(5, 1e20), np.zeros(5))
 
 
 def test_bars():
@@ -121,6 +127,10 @@ def test_what_is_wrong(monkeypatch):
         plot.residuals(np.array([1.0, np.inf]), np.ones(2))
     with pytest.raises(ValueError, match=r"^parts: expected at least one model, got none$"):
         plot.bias_variance({})
+    with pytest.raises(
+        TypeError, match=r"^parts: expected BiasVariance of one number each, by name"
+    ):
+        plot.bias_variance(BiasVariance(0.5, 0.1, 0.4, 0.0))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.figure")
     with pytest.raises(ImportError, match=r"pip install 'l2core\[plot\]'"):

@@ -39,7 +39,11 @@ def test_a_penalty_pulls_them_apart(harness):
 
 def test_nan_and_what_is_wrong():
     assert np.isnan(crossing(np.array([1.0, np.nan, 3.0]))).all()
-    with pytest.raises(ValueError, match=r"^pred: expected two quantiles or more .*, got \(3, 1\)"):
-        crossing(np.ones((3, 1)))
+    assert crossing(np.array([np.inf, np.inf, 1.0])).tolist() == [0, np.inf]
+    for q in (0, 1):
+        with pytest.raises(
+            ValueError, match=rf"^pred: expected two quantiles or more .*, got \(3, {q}\)"
+        ):
+            crossing(np.ones((3, q)))
     with pytest.raises(TypeError, match=r"^pred: expected a real float dtype, got int64"):
         crossing(np.ones((3, 2), int))

@@ -74,6 +74,16 @@ def run(harness, f, target, others, mode="eager", dtype="float32"):
     return harness.numpy(harness.run(call, *inputs, mode=mode))
 
 
+def test_irls_weight_at_the_edges():
+    """In float16, whose least number is 2^-14; of residuals without end."""
+    from l2core.numpy_namespace import XP
+
+    zero = np.zeros(1, np.float16)
+    for loss in (SquaredError(), Huber(0.5), LOSSES["AbsoluteError"]()):
+        assert np.isfinite(loss.irls_weight(zero, XP)).all()
+    assert SquaredError().irls_weight(np.array([np.inf, 1e308]), XP).tolist() == [2.0, 2.0]
+
+
 @by_given
 @pytest.mark.parametrize("fraction", FRACTIONS)
 @pytest.mark.once
@@ -169,6 +179,37 @@ def test_nan_is_no_outlier():
     assert not robust.trim(PRED, infinite, 0.05)[4, 1]
     assert np.isfinite(robust.mad_scale(PRED, infinite))
     assert np.isnan(robust.mad_scale(PRED, target, mask=np.zeros(PRED.shape, bool)))
+
+
+@pytest.mark.parametrize("shape", [(2,), (3,)])
+def test_almost_all_are_nan(shape):
+    """They stay, and of the others at least as many as the share says."""
+    pred = np.append(np.full(shape, np.nan), 1.0)
+    assert robust.trim(pred, 0 * np.ones(pred.shape), 0.9)[:-1].all()
+    assert robust.trim(np.ones(3), np.zeros(3), 1 - 1e-9).sum() == 1
+
+
+@pytest.mark.once
+def test_nothing_and_weights_that_are_none(harness):
+    """NaN, as the mean of a criterion over nothing, or with such weights."""
+    x = harness.array(np.ones(3), "float32")
+    nothing = harness.array(np.ones((0, 3)), "float32")
+    assert np.isnan(harness.numpy(robust.mad_scale(nothing, nothing)))
+    assert robust.winsorize(nothing, nothing, 0.1).shape == (0, 3)
+    for bad in ([1.0, np.nan, 1.0], [-1.0, -1.0, -1.0], [1.0, np.inf, 1.0]):
+        weight = harness.array(np.array(bad), "float32")
+        assert np.isnan(harness.numpy(robust.mad_scale(x, x, weight=weight)))
+
+
+def test_lengths_that_tensorflow_does_not_know():
+    import tensorflow as tf
+
+    for spec in (tf.TensorSpec([None, 3], tf.float64), tf.TensorSpec([None, None], tf.float64)):
+        for f in (lambda p, t: robust.trim(p, t, 0.3), lambda p, t: robust.winsorize(p, t, 0.3)):
+            traced = tf.function(f, input_signature=[spec, spec], autograph=False)
+            np.testing.assert_array_equal(traced(PRED, TARGET), f(PRED, TARGET))
+        traced = tf.function(robust.mad_scale, input_signature=[spec, spec], autograph=False)
+        np.testing.assert_allclose(traced(PRED, TARGET), robust.mad_scale(PRED, TARGET))
 
 
 def test_a_share_of_many():
@@ -277,6 +318,39 @@ def test_what_is_wrong():
         RuntimeWarning, match=r"^robust.fit: a prediction still moves by .* after 2 it"
     ):
         assert not robust.fit(X, Y, iterations=2).converged
-    with pytest.raises(ValueError, match=r"^efficiency: expected a number between 2/pi and 1"):
+    with pytest.raises(ValueError, match=r"^efficiency: expected a number between 0.637 and 1"):
         robust.huber_tuning(0.5)
-    assert robust.fit(X, Y, SquaredError()).iterations == 1
+    assert robust.fit(X, Y, SquaredError(), iterations=np.int64(9)).iterations == 1
+    dollars = 1e6 * Y
+    with pytest.raises(
+        ValueError, match=r"^scale: expected one at which more than 4 of the 80 resid"
+    ):
+        robust.fit(X, dollars, Tukey(), scale=1e-3)
+    with pytest.warns(
+        RuntimeWarning, match=r"only \d+ of 80 rows have a weight at this scale, 0\.1"
+    ):
+        robust.fit(X, Y, Tukey(), scale=0.1)
+    with pytest.raises(ValueError, match=r"^weight: expected numbers >= 0 of which some are > 0"):
+        robust.fit(X, Y, weight=np.zeros(80))
+    with pytest.raises(ValueError, match=r"^weight: expected numbers >= 0 of which some are > 0"):
+        robust.fit(X, Y, weight=np.full(80, -1.0))
+    with pytest.raises(ValueError, match=r"^y: expected finite numbers where a row has a weight"):
+        robust.fit(X, np.where(np.arange(80) == 3, np.nan, Y), scale=1.0)
+    with pytest.raises(ValueError, match=r"^scale: expected a number > 0 in float32, got 1e-50"):
+        robust.fit(X.astype(np.float32), Y.astype(np.float32), scale=1e-50)
+
+
+def test_one_row_far_out_does_not_end_the_fit():
+    """Whose own rounding allows a step that the others notice."""
+    x, y = X[:, :2].copy(), X[:, :2] @ [1.0, 2.0] + 0.1 * RNG.standard_normal(80)
+    y[::10] += 5
+    expected = robust.fit(x, y).coefficients
+    far = np.vstack([x, [1.0, 1e14]]), np.append(y, 2e14 + 1)
+    np.testing.assert_allclose(robust.fit(*far).coefficients[0], expected[0], atol=5e-3)
+
+
+def test_a_fit_has_no_gradient():
+    import torch
+
+    x, y = (torch.tensor(a, requires_grad=True) for a in (X, Y))
+    assert not robust.fit(x, y).coefficients.requires_grad

@@ -96,8 +96,9 @@ def rows():
         for loss in (Huber(round(0.3 * spread, 1)), AbsoluteError(), Quantile(0.1), Quantile(0.9)):
             row = [name, repr(loss)]
             for api, run in BOOSTERS.items():
-                own, curves = boosting.objective(loss, api), []
+                curves = []
                 for train, held in KFold(4, shuffle=True, random_state=SEED).split(X):
+                    own = boosting.objective(loss, api, target=y[train])
                     both = run(loss, own, (X[train], y[train]), (X[held], y[held]))
                     curves.append([curve(p, loss, y[held]) for p in both])
                 ours, theirs = np.mean(curves, axis=0).min(axis=1)

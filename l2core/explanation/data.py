@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from l2core.backend import backend_of
-from l2core.checks import check_aligned, checked_dtype
-from l2core.dtypes import COMPLEX_FLOATS
+from l2core.checks import check_aligned
+from l2core.hosted import hosted
 
 BLOCK = 1 << 18
 """Elements at a time."""
@@ -40,7 +39,7 @@ class Data:
     @classmethod
     def of(cls, pred: Any, target: Any, weight: Any = None, mask: Any = None) -> Data:
         """From arrays of any framework; TypeError or ValueError names the argument."""
-        p, t = _array(pred, "pred"), _array(target, "target")
+        p, t = hosted(pred, "pred"), hosted(target, "target")
         if p.shape != t.shape and _squeezed(p) != _squeezed(t):
             raise ValueError(
                 f"pred and target: expected shapes that are equal but for axes of length 1, "
@@ -55,7 +54,7 @@ class Data:
         lift = [0, 0]
         for k, (name, x) in enumerate((("weight", weight), ("mask", mask))):
             if x is not None:
-                x = _array(x, name)
+                x = hosted(x, name)
                 check_aligned(x, name, p, "pred")
                 if name == "mask" and x.dtype != bool:
                     raise TypeError(f"mask: expected a bool array, got {x.dtype}")
@@ -152,18 +151,6 @@ def look(data: Data) -> Look:
         map(math.isfinite, (found.low, found.high, found.least_pred, found.most_pred))
     )
     return found
-
-
-def _array(x: Any, name: str) -> Any:
-    if isinstance(x, (list, tuple)) or hasattr(x, "to_numpy"):
-        x = np.asarray(x)
-    if isinstance(x, np.generic):
-        x = np.asarray(x)
-    backend = backend_of(x, name)
-    if checked_dtype(x, name, backend) in COMPLEX_FLOATS:
-        raise TypeError(f"{name}: expected a real dtype, got {x.dtype}")
-    found = x if isinstance(x, np.ndarray) else backend.numpy(backend.detached(x))
-    return found if found.dtype.name != "bfloat16" else found.astype(np.float32)
 
 
 def _squeezed(x: Any) -> tuple[int, ...]:

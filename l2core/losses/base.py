@@ -18,6 +18,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from l2core.arrays import Array, Namespace
+from l2core.dtypes import dtype_name
 
 LOSSES: dict[str, type[Loss]] = {}
 """Every known loss by class name, in order of definition."""
@@ -86,13 +87,14 @@ class Loss(ABC):
         """psi(r)/r: the weight at which least squares has the slope of this loss.
 
         Below 2^-126 its limit, the curvature; where psi jumps at 0, and the limit is infinite, the
-        slope of the jump between ±2^-126.
+        slope of the jump between ±2^-126 (2^-14 in float16).
         """
-        near = xp.abs(r) < TINY
-        step = xp.full_like(r, TINY)
+        tiny = 2.0**-14 if dtype_name(r.dtype) == "float16" else TINY
+        near = xp.abs(r) < tiny
+        step = xp.full_like(r, tiny)
         rise = self.psi(step, xp, *args, **parameters) - self.psi(-step, xp, *args, **parameters)
         curvature = self.curvature(xp.full_like(r, 0.0), xp, *args, **parameters)
-        inside = xp.where(curvature > 0, curvature, (0.5 / TINY) * rise)
+        inside = xp.where(curvature > 0, curvature, (0.5 / tiny) * rise)
         outer = self.psi(r, xp, *args, **parameters) / xp.where(near, 1.0, r)
         return xp.where(near, inside, outer)
 

@@ -46,6 +46,9 @@ class SquaredError(Loss):
     def curvature(self, r: Array, xp: Namespace) -> Array:
         return xp.full_like(r, 2.0)
 
+    def irls_weight(self, r: Array, xp: Namespace) -> Array:  # of residuals without end too
+        return self.curvature(r, xp)
+
 
 @dataclass(frozen=True)
 class HalfSquaredError(Loss):
@@ -66,6 +69,9 @@ class HalfSquaredError(Loss):
 
     def curvature(self, r: Array, xp: Namespace) -> Array:
         return xp.full_like(r, 1.0)
+
+    def irls_weight(self, r: Array, xp: Namespace) -> Array:  # of residuals without end too
+        return self.curvature(r, xp)
 
 
 @dataclass(frozen=True)
