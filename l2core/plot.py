@@ -161,6 +161,8 @@ def empty(panels: int, width: float, height: float) -> tuple[Figure, Any]:
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
+        each.locator_params(nbins=7)
+        each.ticklabel_format(scilimits=(-3, 4))  # or long labels run into each other
     return figure, axes
 
 
