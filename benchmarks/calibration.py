@@ -16,6 +16,7 @@ RIGHT = {
     "Student's t, 3 degrees": "outliers",
     "5 % outliers, ten times as wide": "outliers",
     "spread grows with the prediction": "spread",
+    "spread is least in the middle": "spread",
     "skewed (exponential)": "skewed",
     "skewed (log-normal)": "skewed",
 }
@@ -32,6 +33,7 @@ def draw(seed):
         "Student's t, 3 degrees": rng.standard_t(3, N),
         "5 % outliers, ten times as wide": np.where(rng.random(N) < 0.05, 10 * noise, noise),
         "spread grows with the prediction": 0.2 * wide * noise,
+        "spread is least in the middle": 0.2 * (1 + np.abs(wide - 5.5)) * noise,
         "skewed (exponential)": rng.exponential(size=N) - 1,
         "skewed (log-normal)": rng.lognormal(sigma=0.6, size=N) - np.exp(0.18),
     }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from l2core.backend import backend_of
 from l2core.checks import checked_dtype
-from l2core.dtypes import COMPLEX_FLOATS
+from l2core.dtypes import COMPLEX_FLOATS, dtype_name
+from l2core.prepared import cast_to
 
 
 def hosted(x: Any, name: str) -> Any:
@@ -24,8 +26,9 @@ def hosted(x: Any, name: str) -> Any:
     backend = backend_of(x, name)
     if checked_dtype(x, name, backend) in COMPLEX_FLOATS:
         raise TypeError(f"{name}: expected a real dtype, got {x.dtype}")
-    found = x if isinstance(x, np.ndarray) else backend.numpy(backend.detached(x))
-    return found if found.dtype.name != "bfloat16" else found.astype(np.float32)
+    if dtype_name(x.dtype) == "bfloat16":
+        x = cast_to(x, "float32", backend)
+    return x if isinstance(x, np.ndarray) else backend.numpy(backend.detached(x))
 
 
 def hosted_weight(x: Any, shape: tuple[int, ...], name: str = "weight") -> Any:
@@ -38,3 +41,12 @@ def hosted_weight(x: Any, shape: tuple[int, ...], name: str = "weight") -> Any:
             f"{name}: expected finite numbers >= 0, got {w[~(w >= 0) | np.isinf(w)][0]}"
         )
     return np.broadcast_to(w.reshape(w.shape + (1,) * (len(shape) - w.ndim)), shape)
+
+
+def standard(x: Any) -> Any:
+    """What JSON can hold: null for numbers that are not finite."""
+    if isinstance(x, dict):
+        return {name: standard(value) for name, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [standard(value) for value in x]
+    return None if isinstance(x, float) and not math.isfinite(x) else x

@@ -102,6 +102,38 @@ def test_nothing_is_executed(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("p;t\n0,5;0,3\n", "3 fields|commas part"),
+        ("p\n0,5\n0,7\n", "2 fields in line 2, 1 in the first"),
+        ("p,t\n1,0.5,0.4\n", "3 fields in line 2, 2 in the first"),
+        ("1,2\n3,4,5\n", "3 fields in line 2"),
+        ("0\n0.5\n0.7\n", "'0' as the first line: give the columns names"),
+        (",0\n0,0.5\n", "',0' as the first line"),
+        ("x,x\n1,2\n", "a name that stands there twice"),
+        ("a,0.5\nb,0.7\n", "names and numbers in the first line"),
+        ("p,t\n", "names alone"),
+    ],
+)
+def test_csv_is_never_guessed_at(tmp_path, text, says):
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"^--pred: expected arrays in 'a\.csv', got: .*({says})"):
+        files.read(f"{tmp_path}/a.csv:p", "--pred")
+
+
+def test_csv_with_holes_and_labels(tmp_path):
+    (tmp_path / "a.csv").write_text("p,who\n1,x\n,y\n3,\n", encoding="utf-8")
+    np.testing.assert_array_equal(files.read(f"{tmp_path}/a.csv:p", "x"), [1, np.nan, 3])
+    assert files.read(f"{tmp_path}/a.csv:who", "--by", labels=True).tolist() == ["x", "y", ""]
+    with pytest.raises(ValueError, match=r"^--pred: expected numbers in '.*', got 'x'"):
+        files.read(f"{tmp_path}/a.csv:who", "--pred")
+    (tmp_path / "b.csv").write_text("p\n1\n\n3\n\n", encoding="utf-8")
+    np.testing.assert_array_equal(files.read(f"{tmp_path}/b.csv", "x"), [1, np.nan, 3])
+    np.savez(tmp_path / "c.npz", **{"a:b": PRED})
+    np.testing.assert_array_equal(files.read(f"{tmp_path}/c.npz:a:b", "x"), PRED)
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("none.npy", r"expected a file, got "),
@@ -126,6 +158,8 @@ def test_explain_as_a_command(folder, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert printed.startswith(f"{MEAN:.5f} is the mean squared error")
     assert "torch.nn.functional.mse_loss(pred, target)" in printed
+    assert main(["--value", "-7e-9", *arrays]) == 1
+    assert "-7e-9: none of" in capsys.readouterr().out
     assert main(["--value", "77.123", *arrays]) == 1
     assert "none of" in capsys.readouterr().out
     both = ["--value", f"{MEAN:.5f}", "--other", f"{WEIGHTED:.5f}", "--weight", "all.npz:w"]

@@ -120,7 +120,8 @@ def test_figures_by_hand():
     rank = scipy.stats.spearmanr(p.ravel(), np.abs(p - t).ravel())
     spread = diagnose(p, t).measures.spread
     np.testing.assert_allclose(spread.correlation, rank.statistic, rtol=1e-9)
-    np.testing.assert_allclose(spread.p, rank.pvalue, rtol=0.02)
+    tenths = np.array_split(np.abs(p - t).ravel()[np.argsort(p.ravel(), kind="stable")], 10)
+    np.testing.assert_allclose(spread.p, scipy.stats.kruskal(*tenths).pvalue, rtol=0.02)
 
 
 def test_what_a_suggestion_would_change_is_measured():
@@ -163,7 +164,7 @@ def every_suggestion():
     missing = t.copy()
     missing[3] = np.nan
     data += [(p + 0.5, t), (1e6 * p, 1e6 * t), (p, missing), (p, np.full(N, 2.0))]
-    data += [(p[:5], t[:5])]
+    data += [(p[:5], t[:5]), (p, p + np.round(t - p)), (np.where(p == p[0], np.inf, p), t)]
     for p, t in data:
         found |= {s.name: s for s in diagnose(p, t).suggestions}
     return found
@@ -180,6 +181,7 @@ def test_code_runs_in_every_framework():
 
     found = every_suggestion()
     names = {"keep", "laplace", "outliers", "spread", "skewed", "bias", "standardise", "missing"}
+    names |= {"few", "discrete", "broken"}
     assert set(found) == names | {"constant"}
     p, t = np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32)
     makes = {"l2core": np.asarray, "torch": torch.tensor, "jax": jnp.asarray}
@@ -257,16 +259,69 @@ def test_command(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("l2core diagnose: --target: expected a file, got ")
 
 
+def test_a_spread_that_rises_and_falls():
+    """In no direction of the prediction, hence without a rank correlation."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal(N)
+    found = diagnose(x, x + np.abs(x) * rng.standard_normal(N))
+    assert found.suggestions[0].name == "spread"
+    assert abs(found.measures.spread.correlation) < 0.1
+    few = rng.uniform(1, 10, 25)
+    assert (
+        diagnose(few, few + few * np.sign(rng.standard_normal(25))).suggestions[0].name == "spread"
+    )
+
+
+def test_weights_are_counts_in_the_spread():
+    """Those of hardly any weight do not tell how errors go with the prediction."""
+    rng = np.random.default_rng(3)
+    x = rng.uniform(1, 10, 2000)
+    w = np.where(rng.random(2000) < 0.5, 1.0, 1e-6)
+    r = np.where(w == 1, 1.0, x) * rng.standard_normal(2000)
+    assert diagnose(x, x + r, weight=w).keep
+    counts = rng.integers(1, 4, 300)
+    p, t = x[:300], x[:300] + 0.3 * x[:300] * rng.standard_normal(300)
+    weighted = diagnose(p, t, weight=counts).measures
+    repeated = diagnose(np.repeat(p, counts), np.repeat(t, counts)).measures
+    np.testing.assert_allclose(weighted.spread.correlation, repeated.spread.correlation, rtol=1e-9)
+    np.testing.assert_allclose(weighted.spread.deviations, repeated.spread.deviations, rtol=0.05)
+
+
+def test_a_constant_target_that_is_no_binary_number():
+    found = diagnose(np.random.default_rng(0).standard_normal(1000), np.full(1000, 0.1))
+    assert [s.name for s in found.suggestions] == ["constant"]
+    assert found.measures.scale.deviation == 0
+    json.loads(found.to_json(), parse_constant=pytest.fail)
+
+
+def test_labels_of_any_kind(tmp_path):
+    p, t = sample()
+    by = np.array([None, "$a$", r"$\frac$", 1.5] * 50, object)
+    found = diagnose(p, t, by=by)
+    assert {g.name for g in found.measures.groups} == {"None", "$a$", r"$\frac$", "1.5"}
+    assert "frac" in found.to_html()
+
+
 def test_edges_and_what_is_wrong():
     p, t = sample()
     assert diagnose(p, p).suggestions[0].name == "keep"
-    assert diagnose(p[:1], t[:1]).suggestions[0].name == "keep"
+    few = diagnose(p[:1], t[:1])
+    assert few.suggestions[0].name == "few"
+    assert not few.keep
     assert diagnose(
         np.ones(50), np.zeros(50)
     ).suggestions  # residuals and targets that are constant
     assert diagnose(p.tolist(), t.tolist()).measures.scale == diagnose(p, t).measures.scale
     with pytest.raises(ValueError, match=r"^pred: expected two finite elements or more, got 0"):
         diagnose(p, np.full(p.shape, np.nan))
+    with pytest.raises(
+        ValueError, match=r"^weight: expected finite numbers >= 0, some of them > 0"
+    ):
+        diagnose(p, t, weight=-np.ones(len(p)))
+    with pytest.raises(
+        ValueError, match=r"^pred - target: expected numbers of which the square is f"
+    ):
+        diagnose(p * 1e200, t * 1e200)
     with pytest.raises(ValueError, match=r"^by: expected shape \(200,\), got \(3,\)"):
         diagnose(p, t, by=[1, 2, 3])
     with pytest.raises(ValueError, match=r"^pred and target: expected shapes that are equal"):

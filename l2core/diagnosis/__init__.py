@@ -27,7 +27,7 @@ def diagnose(
 
     pred, target: arrays of any framework and equal shape; weight and mask: as of a
         :class:`l2core.Criterion`. Missing (NaN) targets are counted and left out.
-    by: (N,), a label for each row (axis 0): the figures of each group too.
+    by: (N,), a label for each row (axis 0), compared as text: the figures of each group too.
 
     ValueError if fewer than two elements are present and finite. Everything is held in memory.
     """
@@ -40,11 +40,16 @@ def diagnose(
     missing = there & np.isnan(t)
     finite = there & np.isfinite(p) & np.isfinite(t)
     kept = finite.ravel()
+    with np.errstate(over="ignore"):
+        if not np.all(np.isfinite(np.square((p - t).ravel()[kept]))):
+            raise ValueError(
+                "pred - target: expected numbers of which the square is finite, got larger"
+            )
     if kept.sum() < 2:
         raise ValueError(f"pred: expected two finite elements or more, got {int(kept.sum())}")
     group = None
     if by is not None:
-        labels = np.asarray(by)
+        labels = np.array([str(x) for x in np.asarray(by, object).ravel()])
         if labels.shape != (data.rows,):
             raise ValueError(f"by: expected shape ({data.rows},), got {labels.shape}")
         group = np.repeat(labels, data.outputs)[kept]

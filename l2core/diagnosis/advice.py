@@ -10,7 +10,7 @@ import numpy as np
 
 from l2core.constant import best_constant
 from l2core.diagnosis.measures import Cleaned, Measures
-from l2core.diagnosis.models import Model, quantile
+from l2core.diagnosis.models import quantile
 from l2core.losses import AbsoluteError, Huber, Loss, SquaredError
 from l2core.numpy_namespace import XP
 from l2core.robust import huber_tuning
@@ -22,8 +22,10 @@ RARE = 0.001
 """p below which a trend is no accident, and how many standard errors that is."""
 ERRORS = 3.3
 TREND, SKEW, BIAS = 0.1, 0.1, 0.05
-"""Sizes below which an effect is not worth a change, however sure: a rank correlation, a skewness, a
-share of the residuals' deviation."""
+"""Sizes below which an effect is not worth a change, however sure: a correlation of ranks, a skewness,
+a share of the residuals' deviation."""
+FEW, TIED = 20, 0.05
+"""Residuals below which nothing is judged; the share of one number from which they are discrete."""
 
 
 @dataclass(frozen=True)
@@ -39,45 +41,83 @@ class Suggestion:
 
 def suggestions(c: Cleaned, m: Measures) -> tuple[Suggestion, ...]:
     """The most important first; "keep" alone where nothing speaks against squared error."""
-    found = [s for s in (_missing(c), _constant(m), _bias(m), _scaled(m)) if s is not None]
-    noise = _noise(c, m)
-    return (*noise, *found)
+    lost = [s for s in (_missing(c), _broken(c)) if s is not None]
+    if m.constant:
+        return (_constant(m), *lost)
+    more = [s for s in (_bias(m), _scaled(m)) if s is not None]
+    return (*_noise(c, m), *lost, *more)
 
 
 def _noise(c: Cleaned, m: Measures) -> tuple[Suggestion, ...]:
     """Of skewness, of a spread that goes with the prediction, of heavy tails: what there is."""
-    if len(c.r) < 20 or not np.ptp(c.r):
-        return (_keep(m, "too few residuals to say more"),)
-    found = []
-    if abs(m.skew.value) > SKEW and abs(m.skew.value) > ERRORS * m.skew.error:
+    if not np.ptp(c.r):
+        return (_same(c),)
+    if len(c.r) < FEW:
+        return (_few(c),)
+    found, tied = [], m.tied > TIED
+    if not tied and abs(m.skew.value) > max(SKEW, ERRORS * m.skew.error):
         found.append(_skewed(c, m))
-    if m.spread.p < RARE and abs(m.spread.correlation) > TREND:
-        found.append(_spread(c, m))
+    if m.spread.p < RARE and m.spread.share > TREND**2:
+        found.append(_spread(m))
     # Tails that remain when the spread is taken out; a skewed distribution has one of them anyway.
-    heavy = m.within if found else m.models
-    if not any(s.name == "skewed" for s in found):
-        tails = _tails(c, m, heavy)
+    if not tied and not any(s.name == "skewed" for s in found):
+        tails = _tails(c, m, bool(found))
         if tails is not None:
             found.append(tails)
-    return tuple(found) or (_keep(m, "Gaussian errors of one spread fit these residuals"),)
+    if tied:
+        found.append(_discrete(c, m))
+    return tuple(found) or (_keep(m),)
 
 
-def _keep(m: Measures, why: str) -> Suggestion:
+def _same(c: Cleaned) -> Suggestion:
+    what = f"All {len(c.r):,} residuals are {c.r[0]:.6g}."
+    return Suggestion("keep", "Keep squared error", what, "Nothing.", dict(_SQUARED))
+
+
+def _few(c: Cleaned) -> Suggestion:
+    return Suggestion(
+        "few",
+        "Too few residuals to judge",
+        f"There are {len(c.r)}; from {FEW} on kinds of noise can be told apart.",
+        "Nothing.",
+        {},
+    )
+
+
+def _discrete(c: Cleaned, m: Measures) -> Suggestion:
+    distinct = len(np.unique(c.r))
+    return Suggestion(
+        "discrete",
+        "Residuals repeat: no kind of noise is suggested",
+        f"{100 * m.tied:.0f} % of them are one number, and {distinct:,} of {len(c.r):,} are distinct; the "
+        "likelihoods of continuous noise have no meaning for them.",
+        "Counts want a likelihood of counts (Poisson, negative binomial), which is none of a residual.",
+        {},
+    )
+
+
+def _keep(m: Measures) -> Suggestion:
     gaussian, *others = m.models
     best = min(others, key=lambda x: x.bic)
     return Suggestion(
         "keep",
         "Keep squared error",
-        f"{why[0].upper()}{why[1:]}: BIC {gaussian.bic:.1f}, against {best.bic:.1f} of {best.name} "
-        f"(less is better); rank correlation of |r| with the prediction "
-        f"{m.spread.correlation:+.2f}; skewness {m.skew.value:+.2f} ± {m.skew.error:.2f}.",
+        "No heavier tail, no spread that goes with the prediction and no skewness was found: BIC "
+        f"{gaussian.bic:.1f} of Gaussian noise, against {best.bic:.1f} of {best.name} (less is better); "
+        f"rank correlation of |r| with the prediction {m.spread.correlation:+.2f}; skewness "
+        f"{m.skew.value:+.2f} ± {m.skew.error:.2f}.",
         "Nothing.",
-        _code("SquaredError()", "MSELoss()", "MeanSquaredError()", "mse_loss(pred, target)"),
+        dict(_SQUARED),
     )
 
 
-def _tails(c: Cleaned, m: Measures, models: tuple[Model, ...]) -> Suggestion | None:
-    gaussian, laplace, student = models
+def _tails(c: Cleaned, m: Measures, divided: bool) -> Suggestion | None:
+    gaussian, laplace, student = m.within if divided else m.models
+    which = (
+        "the residuals, each divided by the spread at its prediction,"
+        if divided
+        else "the residuals"
+    )
     best = min(laplace, student, key=lambda x: x.bic)
     if best.bic > gaussian.bic - SURE:
         return None
@@ -85,7 +125,7 @@ def _tails(c: Cleaned, m: Measures, models: tuple[Model, ...]) -> Suggestion | N
     loss: Loss = AbsoluteError() if best is laplace else Huber(float(d))
     df = "" if best.df is None else f" with {best.df:.1f} degrees of freedom"
     reason = (
-        f"{best.name}{df} fits the residuals better than a Gaussian: BIC {best.bic:.1f} against "
+        f"{best.name}{df} fits {which} better than a Gaussian: BIC {best.bic:.1f} against "
         f"{gaussian.bic:.1f}."
     )
     effect = _effect(c, m, loss)
@@ -131,14 +171,17 @@ def _variance(c: Cleaned, m: Measures, loss: Loss) -> float:
     return psi / slope**2 if slope > 0 else math.inf
 
 
-def _spread(c: Cleaned, m: Measures) -> Suggestion:
+def _spread(m: Measures) -> Suggestion:
     s = m.spread
-    grow = "grow" if s.correlation > 0 else "shrink"
-    reason = (
-        f"Errors {grow} with the prediction: rank correlation of |r| {s.correlation:+.2f} (by accident "
-        f"in {s.p:.1g} of cases); their deviation is {s.deviations[0]:.3g} in the lowest tenth of "
-        f"predictions and {s.deviations[-1]:.3g} in the highest."
-    )
+    if not s.deviations:
+        how = f"Errors go with the prediction: rank correlation of |r| {s.correlation:+.2f}"
+    else:
+        least, most = min(s.deviations), max(s.deviations)
+        at = [s.centers[s.deviations.index(x)] for x in (least, most)]
+        how = (
+            f"Errors go with the prediction: over its tenths their deviation is from {least:.3g} (about "
+            f"{at[0]:.3g}) to {most:.3g} (about {at[1]:.3g}); rank correlation of |r| {s.correlation:+.2f}"
+        )
     effect = (
         f"A variance for each tenth of predictions raises the Gaussian log likelihood by {s.gain:.3f} an "
         "element. Predict it beside the mean; the mean then weighs each element by its own precision."
@@ -149,6 +192,7 @@ def _spread(c: Cleaned, m: Measures) -> Suggestion:
         "keras": 'l2keras.Criterion("gaussian_nll", packed=["variance"])',
         "jax": 'l2jax.Criterion("gaussian_nll")(mean, target, log_variance=log_variance)',
     }
+    reason = f"{how} (by accident in {s.p:.1g} of cases)."
     return Suggestion("spread", "Predict the variance too (GaussianNLL)", reason, effect, code)
 
 
@@ -165,11 +209,9 @@ def _skewed(c: Cleaned, m: Measures) -> Suggestion:
         f" ({abs(m.scale.bias - m.scale.median) / (m.scale.rmse or 1):.2f} of the RMSE): decide which one "
         "is wanted."
     )
-    if positive:
-        effect += (
-            " All targets are positive: squared error of their logarithms may be symmetric "
-            f"(skewness there {_log_skew(c):+.2f})."
-        )
+    logs = _log_skew(c) if positive else math.nan
+    if abs(logs) < 0.5 * abs(m.skew.value):
+        effect += f" All targets are positive, and errors of their logarithms are less skewed ({logs:+.2f})."
     code = _code(
         "Quantile(0.5)",
         "QuantileLoss(0.5)",
@@ -228,11 +270,12 @@ def _scaled(m: Measures) -> Suggestion | None:
 def _missing(c: Cleaned) -> Suggestion | None:
     if not c.missing:
         return None
+    kept = len(c.r) + c.broken
     return Suggestion(
         "missing",
         "Leave out the missing targets",
         f"{c.missing:,} of the targets {'is' if c.missing == 1 else 'are'} NaN, and so is any mean over them.",
-        f"The loss is then that of the other {len(c.r):,} elements.",
+        f"The loss is then that of the other {kept:,} elements.",
         _code(
             'SquaredError(), nan_targets="ignore"',
             None,
@@ -243,9 +286,19 @@ def _missing(c: Cleaned) -> Suggestion | None:
     )
 
 
-def _constant(m: Measures) -> Suggestion | None:
-    if not m.constant:
+def _broken(c: Cleaned) -> Suggestion | None:
+    if not c.broken:
         return None
+    return Suggestion(
+        "broken",
+        "Some predictions or targets are not finite",
+        f"{c.broken:,} of them, which are left out of all figures here.",
+        "A loss over them is infinite or NaN: look where they come from.",
+        {},
+    )
+
+
+def _constant(m: Measures) -> Suggestion:
     return Suggestion(
         "constant",
         "The target is constant",
@@ -270,3 +323,6 @@ def _code(core: str, torch: Any, keras: Any, jax: Any, option: str = "") -> dict
         "keras": f"l2keras.{keras}",
         "jax": f"l2jax.{jax}",
     }
+
+
+_SQUARED = _code("SquaredError()", "MSELoss()", "MeanSquaredError()", "mse_loss(pred, target)")

@@ -9,6 +9,7 @@ from typing import Any
 
 from l2core.diagnosis.advice import Suggestion
 from l2core.diagnosis.measures import Cleaned, Measures
+from l2core.hosted import standard
 
 Rows = list[tuple[str, str]]
 
@@ -40,7 +41,7 @@ class Diagnosis:
             "measures": asdict(self.measures),
             "suggestions": [asdict(s) for s in self.suggestions],
         }
-        return json.dumps(found, indent=1, ensure_ascii=False)
+        return json.dumps(standard(found), indent=1, ensure_ascii=False, allow_nan=False)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """One page, with its pictures in it; written to ``path`` if that is given."""
@@ -68,7 +69,7 @@ class Diagnosis:
                 (c.missing, "missing targets"),
                 (c.broken, "not finite"),
                 (c.absent, "absent"),
-                (m.duplicates, "pairs that stand there twice"),
+                (m.duplicates, "repeats of a pair"),
             )
             if n
         ]
@@ -79,7 +80,7 @@ class Diagnosis:
             ("elements", ", ".join([f"{len(c.r):,}", *lost])),
             (
                 "RMSE",
-                f"{s.rmse:.5g} ({share} standard deviation, {s.deviation:.5g}); R² {s.r2:.4f}",
+                f"{s.rmse:.5g} ({share}); R² {s.r2:.4f}",
             ),
             ("MAE", f"{s.mae:.5g}; scale by the median of |r| {s.robust:.5g}"),
             ("bias", f"{s.bias:+.4g} ± {s.bias_error:.2g}; median residual {s.median:+.4g}"),
@@ -87,7 +88,7 @@ class Diagnosis:
                 "largest tenth of |r|",
                 (
                     f"{100 * m.deciles[-1]:.0f} % of the squared error; the largest "
-                    f"{100 * m.largest[0].share:.1f} %, at {m.largest[0].index}"
+                    f"{100 * m.largest[0].share:.1f} %, at index {m.largest[0].index}"
                 ),
             ),
             ("noise", "; ".join(_model(x, m.models) for x in m.models)),
@@ -95,7 +96,7 @@ class Diagnosis:
                 "spread",
                 (
                     f"rank correlation of |r| with the prediction {m.spread.correlation:+.3f} "
-                    f"(p {m.spread.p:.2g})"
+                    f"(spread by its tenths: p {m.spread.p:.2g})"
                 ),
             ),
             (

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         arrays = {
-            name: read(path, f"--{name}")
+            name: read(path, f"--{name}", labels=name == "by")
             for name in ("pred", "target", "weight", "mask", "by")
             if (path := getattr(given, name)) is not None
         }

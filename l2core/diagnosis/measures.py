@@ -74,10 +74,12 @@ class Large:
 
 @dataclass(frozen=True)
 class Spread:
-    """How |r| goes with the prediction: rank correlation, its two-sided p, and by tenths."""
+    """How |r| goes with the prediction: rank correlation; by tenths of the predictions, and whether
+    the ranks of |r| differ between them (Kruskal and Wallis, 1952): p, and their share of the variance."""
 
     correlation: float
     p: float
+    share: float
     centers: tuple[float, ...]
     deviations: tuple[float, ...]
     gain: float  # of log likelihood per element, by a variance for each tenth
@@ -118,6 +120,7 @@ class Measures:
     skew: Skew
     groups: tuple[Group, ...]
     duplicates: int
+    tied: float  # the share of the commonest residual
     constant: bool
 
 
@@ -135,6 +138,7 @@ def measured(c: Cleaned) -> Measures:
         _skew(r, w),
         _groups(c),
         _duplicates(c),
+        _tied(c),
         bool(np.ptp(c.target) == 0),
     )
 
@@ -147,7 +151,7 @@ def _scale(c: Cleaned) -> Scale:
 
     bias, center = mean(r), mean(c.target)
     error = math.sqrt(max(mean((r - bias) ** 2), 0.0) / c.effective)
-    spread = math.sqrt(mean((c.target - center) ** 2))
+    spread = math.sqrt(mean((c.target - center) ** 2)) if np.ptp(c.target) else 0.0
     square = mean(r**2)
     r2 = 1 - square / spread**2 if spread else math.nan
     median = float(quantile(r, w, 0.5))
@@ -172,38 +176,56 @@ def _largest(c: Cleaned) -> tuple[Large, ...]:
     )
 
 
-def _ranks(x: Any) -> Any:
-    """From 0, equal ones the mean of theirs."""
-    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return (last - 0.5 * (count + 1))[place]
+def _ranks(x: Any, w: Any) -> Any:
+    """The weight below each, with half of its own and of its equals'."""
+    _, place = np.unique(x, return_inverse=True)
+    each = np.bincount(place, w)
+    return (np.cumsum(each) - 0.5 * each)[place]
 
 
 def _spread(c: Cleaned) -> tuple[Spread, Any]:
     """How |r| goes with the prediction, and residuals over their spread there."""
-    n, size = len(c.r), np.abs(c.r)
-    if n < 3 * BINS or np.ptp(c.pred) == 0:
-        return Spread(0.0, 1.0, (), (), 0.0), c.r
-    a, b = _ranks(c.pred), _ranks(size)
-    correlation = float(np.corrcoef(a, b)[0, 1]) if np.ptp(b) else 0.0
-    p = math.erfc(abs(correlation) * math.sqrt((c.effective - 1) / 2))
+    size, w = np.abs(c.r), c.counts
+    if np.ptp(c.pred) == 0 or np.ptp(size) == 0:
+        return Spread(0.0, 1.0, 0.0, (), (), 0.0), c.r
+    a, b = _ranks(c.pred, w), _ranks(size, w)
+    a, b = (x - np.average(x, weights=w) for x in (a, b))
+    varied = float(np.average(b * b, weights=w))
+    scale = math.sqrt(float(np.average(a * a, weights=w)) * varied)
+    correlation = float(np.average(a * b, weights=w)) / scale
+    n = c.effective
+    if n < 3 * BINS:
+        p = math.erfc(abs(correlation) * math.sqrt((n - 1) / 2))
+        return Spread(correlation, p, correlation**2, (), (), 0.0), c.r
     order = np.argsort(c.pred, kind="stable")
-    parts = np.array_split(order, BINS)
-    deviations, each = [], np.empty(n)
+    below = np.cumsum(w[order])
+    ends = below[-1] * np.arange(1, BINS) / BINS * (1 + 1e-12)
+    cuts = np.searchsorted(below, ends, side="right")
+    parts = [part for part in np.split(order, cuts) if len(part)]
+    deviations, each, between = [], np.empty(len(size)), 0.0
     for part in parts:
         # By the mean distance: an outlier does not make the spread of its tenth.
-        spread = float(np.average(size[part], weights=c.w[part])) * math.sqrt(math.pi / 2)
+        spread = float(np.average(size[part], weights=w[part])) * math.sqrt(math.pi / 2)
         deviations.append(spread)
         each[part] = spread
-    centers = tuple(float(np.average(c.pred[part], weights=c.w[part])) for part in parts)
-    whole = float(np.average(size, weights=c.w)) * math.sqrt(math.pi / 2)
+        between += float(np.sum(w[part])) * float(np.average(b[part], weights=w[part])) ** 2
+    share = between / (n * varied)
+    p = _beyond((n - 1) * share)
+    centers = tuple(float(np.average(c.pred[part], weights=w[part])) for part in parts)
+    whole = float(np.average(size, weights=w)) * math.sqrt(math.pi / 2)
     gain = 0.0
     if min(deviations) > 0:
-        gain = math.log(whole) - float(np.average(np.log(each), weights=c.w))
-    found = Spread(correlation, p, centers, tuple(deviations), gain)
+        gain = math.log(whole) - float(np.average(np.log(each), weights=w))
+    found = Spread(correlation, p, share, centers, tuple(deviations), gain)
     # Straight between the middles of the tenths, so that the division makes no steps.
     smooth = np.interp(c.pred, centers, deviations)
     return found, c.r / np.maximum(smooth, 1e-9 * max(whole, 1e-300)) * whole
+
+
+def _beyond(x: float) -> float:
+    """How often a chi-squared number of nine degrees (ten tenths) is larger."""
+    series = math.sqrt(2 * x / math.pi) * (1 + x / 3 + x**2 / 15 + x**3 / 105)
+    return math.erfc(math.sqrt(x / 2)) + math.exp(-x / 2) * series
 
 
 def _skew(r: Any, w: Any) -> Skew:
@@ -245,7 +267,12 @@ def _groups(c: Cleaned) -> tuple[Group, ...]:
     return tuple(sorted(found, key=lambda g: -g.share / g.weight))
 
 
+def _tied(c: Cleaned) -> float:
+    _, place = np.unique(c.r, return_inverse=True)
+    return float(np.max(np.bincount(place, c.w)) / np.sum(c.w))
+
+
 def _duplicates(c: Cleaned) -> int:
-    """Pairs of prediction and target that stand there already."""
+    """Repeats of a pair of prediction and target."""
     both = np.stack([c.pred, c.target], axis=1)
     return len(both) - len(np.unique(both, axis=0))

@@ -114,7 +114,7 @@ def _groups(c: Cleaned, m: Measures) -> Figure:
         at - 0.2, [100 * g.share for g in groups], 0.4, color=COLORS[1], label="squared error"
     )
     panel.barh(at + 0.2, [100 * g.weight for g in groups], 0.4, color="#bbbbbb", label="elements")
-    panel.set_yticks(at, [g.name for g in groups])
+    panel.set_yticks(at, [g.name.replace("$", r"\$") for g in groups])
     panel.invert_yaxis()
     panel.set(xlabel="share, %")
     panel.legend(frameon=False)

@@ -38,6 +38,8 @@ def aggregates(data: Data, look: Look) -> Iterator[Aggregate]:
     moments = [(kind, _moments(data, look, kind)) for kind in kinds(data)]
     for kind, m in moments:
         yield from _determined(kind, m)
+    if not data.finite:
+        return
     residual = moments[-1][1]
     total = {name: x.sum() for name, x in residual.items()}
     n = total["w"]

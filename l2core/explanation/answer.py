@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from l2core.explanation.code import code_of
-from l2core.explanation.data import Data
+from l2core.explanation.data import Data, look
 from l2core.explanation.printed import Printed, apart
 from l2core.explanation.search import Candidate, candidates, fitting
+from l2core.hosted import standard
 
-SHOWN = 8
-"""Matches in a table."""
+SHOWN, KEPT = 8, 200
+"""Matches in a table, and in the answer."""
 MARGIN = 4.0
 """By how much more than the cheapest may cost what a table shows."""
 ROLES = ("rho", "reduction", "data", "weights", "factor")
@@ -39,14 +40,19 @@ class Match:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What :func:`l2core.explain` found, the likeliest first; ``print`` shows it."""
+    """What :func:`l2core.explain` found, the likeliest first; ``print`` shows it.
+
+    ``fits`` is how many values fit; ``matches`` are the likeliest 200 of them.
+    """
 
     text: str
     digits: int
     matches: tuple[Match, ...]
+    fits: int
     tried: int
     nearest: tuple[str, float] | None
     separate: str
+    lost: str = ""
     other: Explanation | None = None
     change: str = ""
 
@@ -56,20 +62,21 @@ class Explanation:
         if not self.matches:
             return False
         first = self.matches[0]
-        if first.accidents > 0.1 * 2.0**-first.cost:
+        if self.digits < 4 or first.accidents > 0.03 * 2.0**-first.cost:
             return False
         return len(self.matches) == 1 or self.matches[1].cost >= self.matches[0].cost + 1
 
     def to_json(self) -> str:
         """Everything, as JSON."""
-        return json.dumps(asdict(self) | {"sure": self.sure}, indent=1, ensure_ascii=False)
+        found = standard(asdict(self) | {"sure": self.sure})
+        return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
 
     def __str__(self) -> str:
         lines = [self.verdict, ""]
         for k, match in enumerate(self.shown):
             lines += [f"{match.value:.10g}  {match.words}"]
             lines += [f"    {name}: {code}" for name, code in match.code.items() if k == 0]
-        rest = len(self.matches) - len(self.shown)
+        rest = self.fits - len(self.shown)
         lines += [f"... and {rest} less likely ones"] * bool(rest)
         lines += [self.separate] * bool(self.separate)
         if self.other is not None:
@@ -94,38 +101,34 @@ class Explanation:
                 near = f" The nearest simple one is {words}, {value:.6g}."
             return (
                 f"{self.text}: none of {self.tried:,} conventions gives this number on these data."
-                f"{near} A loss that was printed before the model's last update, or with a penalty "
+                f"{near}{self.lost} A loss that was printed before the model's last update, or with a penalty "
                 "added to it, cannot be found from predictions alone."
             )
         first = self.matches[0]
         same = f" (on these data the same as {first.same[0]})" if first.same else ""
         if self.sure:
-            return f"{self.text} is the {first.words}{same}."
+            return f"{self.text} is the {first.words}{same}.{self.lost}"
         likely = [m for m in self.matches if m.cost < first.cost + 1]
-        needed = [m.digits for m in self.matches[1:SHOWN] if m.digits is not None]
+        needed = [m.digits for m in self.matches[1:] if m.digits is not None]
         more = max(needed, default=0)
         text = f"{self.text} may be the {first.words}{same}"
         if len(likely) > 1:
             text += f", or one of {len(likely) - 1} as simple"
         if more > self.digits:
             text += f"; {more} digits would tell it from the others, {self.digits} do not"
-        return text + "."
+        return f"{text}.{self.lost}"
 
 
 def explained(value: Any, data: Data, name: str = "value", tell: Any = None) -> Explanation:
     """The explanation of one number."""
     printed = Printed.of(value, name)
     found, tried, nearest = fitting(data, printed, tell)
-    groups: list[list[Candidate]] = []
-    for c in found:
-        for group in groups:
-            if apart(group[0].value, c.value) is None:
-                group.append(c)
-                break
-        else:
-            groups.append([c])
+    by_value: dict[str, list[Candidate]] = {}
+    for c in found:  # the likeliest first
+        by_value.setdefault(f"{c.value:.10e}", []).append(c)
+    groups = list(by_value.values())
     matches = []
-    for group in groups:
+    for group in groups[:KEPT]:
         c = group[0]
         # Not what is the same on any data, such as half the squared error, times 2.
         others = (x.words for x in group[1:] if "factor" in c.parts or "factor" not in x.parts)
@@ -136,7 +139,12 @@ def explained(value: Any, data: Data, name: str = "value", tell: Any = None) -> 
         matches.append(Match(c.words, c.value, c.parts, code, same, c.cost, accidents, digits))
     near = None if nearest.words is None else (nearest.words, nearest.value)
     separate = _separate(matches, data, printed)
-    return Explanation(printed.text, printed.digits, tuple(matches), tried, near, separate)
+    n = look(data).lost
+    lost = f" {n:,} of the residuals are not finite." if n else ""
+    if data.unequal:
+        lost += f" The {data.unequal} was given in another shape."
+    all_of = tuple(matches), len(groups)
+    return Explanation(printed.text, printed.digits, *all_of, tried, near, separate, lost)
 
 
 def _separate(matches: list[Match], data: Data, printed: Printed) -> str:
@@ -171,7 +179,7 @@ def between(first: Explanation, second: Explanation) -> str:
     ratio = b.value / a.value if a.value else math.nan
     steps = [f"{before or 'nothing'} → {after or 'nothing'}" for before, after in _different(a, b)]
     if not steps:
-        return f"Both are the {a.words}; they differ in what was printed."
+        return f"Both may be the {a.words}, printed otherwise."
     return (
         f"From {first.text} to {second.text} (times {ratio:.6g}) the simplest change is: "
         f"{'; '.join(steps)}."

@@ -33,7 +33,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 if some convention fits each number, 1 if none does, 2 for bad arguments."""
     parser = arguments()
-    given = parser.parse_args(argv)
+    given = parser.parse_args(_joined(sys.argv[2:] if argv is None else argv))
     try:
         arrays = {
             name: read(path, f"--{name}")
@@ -50,6 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report(found)
     numbers = [found, *([found.other] if found.other is not None else [])]
     return 0 if all(x.matches for x in numbers) else 1
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """With a number such as -1e-3, which argparse takes for an option, beside its own."""
+    found: list[str] = []
+    for text in argv:
+        if found and found[-1] in ("--value", "--other"):
+            found[-1] += f"={text}"
+        else:
+            found.append(text)
+    return found
 
 
 def _shown(given: argparse.Namespace, arrays: dict[str, Any]) -> Explanation:
@@ -93,9 +104,9 @@ def _one(found: Explanation, console: Any) -> None:
         table.add_row(f"{match.value:.8g}", f"{match.words}{same}", f"{match.accidents:.2g}")
     console.print()
     console.print(table)
-    rest = len(found.matches) - len(found.shown)
+    rest = found.fits - len(found.shown)
     if rest:
-        console.print(f"... and {rest} less likely ones (--json has them)", style="dim")
+        console.print(f"... and {rest} less likely ones (--json has more of them)", style="dim")
     console.print()
     for name, code in found.matches[0].code.items():
         console.print(f"  {name:7} {code}", highlight=False, markup=False, soft_wrap=True)

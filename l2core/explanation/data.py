@@ -35,6 +35,8 @@ class Data:
     weight: Any = None
     mask: Any = None
     lift: tuple[int, int] = (0, 0)  # axes that weight and mask lack, as they were given
+    unequal: str = ""  # "target" or "pred", which was given in another shape
+    finite: bool = True
 
     @classmethod
     def of(cls, pred: Any, target: Any, weight: Any = None, mask: Any = None) -> Data:
@@ -45,7 +47,8 @@ class Data:
                 f"pred and target: expected shapes that are equal but for axes of length 1, "
                 f"got {p.shape} and {t.shape}"
             )
-        if p.ndim < t.ndim:
+        unequal = "" if p.shape == t.shape else "pred" if p.ndim < t.ndim else "target"
+        if unequal == "pred":
             p = p.reshape(t.shape)
         if not p.size:
             raise ValueError(f"pred: expected at least one element, got shape {p.shape}")
@@ -58,10 +61,16 @@ class Data:
                 check_aligned(x, name, p, "pred")
                 if name == "mask" and x.dtype != bool:
                     raise TypeError(f"mask: expected a bool array, got {x.dtype}")
+                if name == "weight":
+                    _check(x)
                 lift[k] = p.ndim - x.ndim
                 x = _rows(np.broadcast_to(_lifted(x, p.ndim), _flat(x, p)), p)
             others.append(x)
-        return cls(_rows(p, p), _rows(t, p), others[0], others[1], (lift[0], lift[1]))
+        with np.errstate(invalid="ignore"):
+            ends = [float(f(x)) for x in (p, t) for f in (np.min, np.max)]
+        finite = all(map(math.isfinite, ends))
+        rows = _rows(p, p), _rows(t, p)
+        return cls(*rows, others[0], others[1], (lift[0], lift[1]), unequal, finite)
 
     @property
     def rows(self) -> int:
@@ -91,7 +100,7 @@ class Data:
             None if x is None else x[:rows]
             for x in (self.pred, self.target, self.weight, self.mask)
         )
-        return Data(p, t, w, m, self.lift)
+        return Data(p, t, w, m, self.lift, self.unequal, self.finite)
 
 
 @dataclass
@@ -105,7 +114,7 @@ class Look:
     most_pred: float = -math.inf
     integer: bool = False
     halves: bool = False
-    finite: bool = True
+    lost: int = 0  # residuals that are not finite
     center: float = 0.0
     squares: float = 0.0
     weights: dict[str, float] = field(default_factory=dict)
@@ -120,7 +129,7 @@ def look(data: Data) -> Look:
     found = Look()
     kinds = data.pred.dtype, data.target.dtype
     found.integer = kinds[0] == kinds[1] and kinds[0].kind in "iu" and kinds[0].itemsize <= 2
-    found.halves = kinds[0] == np.float16
+    found.halves = kinds[0] == np.float16 and kinds[1] == np.float16
     sums: dict[str, float] = {}
 
     def add(name: str, x: Any) -> None:
@@ -128,6 +137,8 @@ def look(data: Data) -> Look:
 
     for p, t, w, m in data.blocks():
         t = t.astype(np.float64)
+        if not data.finite:
+            found.lost += int(np.count_nonzero(~np.isfinite(p.astype(np.float64) - t)))
         size, mean = t.size, float(t.mean())
         shift = mean - found.center
         total = found.n + size
@@ -147,10 +158,16 @@ def look(data: Data) -> Look:
             add("both", np.where(m, w, 0))
             add("present both", (w != 0) & m)
     found.weights = sums
-    found.finite = all(
-        map(math.isfinite, (found.low, found.high, found.least_pred, found.most_pred))
-    )
     return found
+
+
+def _check(weight: Any) -> None:
+    """ValueError unless weights are finite and >= 0, and some are > 0; nothing is copied."""
+    low, high = float(np.min(weight)), float(np.max(weight))
+    if not (low >= 0 and 0 < high < math.inf):
+        raise ValueError(
+            f"weight: expected finite numbers >= 0, some of them > 0, got {low:g} to {high:g}"
+        )
 
 
 def _squeezed(x: Any) -> tuple[int, ...]:

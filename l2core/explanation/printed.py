@@ -25,6 +25,8 @@ class Printed:
         """From a string ("0.4711", "4.7e-3", "12 %"), or a number, whose shortest digits count."""
         if isinstance(value, bool) or value is None:
             raise TypeError(f"{name}: expected a number or its digits, got {value!r}")
+        if getattr(value, "shape", ()) not in ((), (1,)):
+            raise ValueError(f"{name}: expected one number, got shape {tuple(value.shape)}")
         if not isinstance(value, (str, Decimal)):
             value = str(value.item() if _wide(value) else value)
         text = str(value).strip()
@@ -35,6 +37,8 @@ class Printed:
             raise ValueError(f"{name}: expected the digits of a number, got {text!r}") from None
         if not found.is_finite():
             raise ValueError(f"{name}: expected a finite number, got {text!r}")
+        if abs(found.adjusted()) > 290 and found:
+            raise ValueError(f"{name}: expected a number between 1e-290 and 1e290, got {text!r}")
         sign, figures, exponent = found.as_tuple()
         del sign
         scale = 0.01 if percent else 1.0
@@ -64,7 +68,7 @@ def apart(a: float, b: float) -> int | None:
     """From how many significant digits on two values print differently; None if never."""
     if a == b or abs(a - b) <= 1e-12 * max(abs(a), abs(b)):
         return None
-    for digits in range(1, 17):
-        if f"{a:.{digits}g}" != f"{b:.{digits}g}":
-            return digits
-    return None
+    digits = 17
+    while digits > 1 and f"{a:.{digits - 1}g}" != f"{b:.{digits - 1}g}":
+        digits -= 1
+    return digits

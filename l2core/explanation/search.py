@@ -127,7 +127,10 @@ def _divisors(
     one = "{{xp}}.ones_like(pred)"
     if kind.code == "{rho}":
         return
-    if weighted and (own or kind.code.startswith(f"{W} *")):
+    if kind.words.startswith("what is not finite"):
+        yield "mean {rho} over the others", 0.0, n - look.lost, kind.count, None
+        return
+    if weighted and (own or kind.words == "the mask ignored"):
         both = data.mask is not None and own
         name = "both" if both else "weights"
         total = f"{W} * {one}" if not both else f"{{{{xp}}}}.where({M}, {W} * {one}, 0.0)"
@@ -261,9 +264,11 @@ def _criterion(tally: Tally, reduction: tuple[str, str] | None, root: bool = Fal
     if name != "mean":
         arguments.insert(1, f'"{name}"')
     call = [tally.view.pred, tally.view.target]
-    if "** 2" in kind.code and W in kind.code:
+    if kind.words == "weights squared":
         return ""
-    if "!= 0" in kind.code:
+    if kind.words.startswith("what is not finite"):
+        return ""
+    if kind.words == "weights taken as a mask":
         call.append(f"mask={W} != 0")
     elif W in used:
         call.append("weight=weight")
@@ -282,7 +287,9 @@ class Nearest:
     value: float
 
     def accidents(self, cost: float) -> float:
-        """How many conventions of at most this cost would fit by accident."""
+        """How many conventions of at most this cost would fit by accident; of 0 nobody knows."""
+        if self.width >= 1:
+            return math.inf
         return float(np.searchsorted(self.costs, cost, side="right")) * self.width
 
 

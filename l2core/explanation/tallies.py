@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from l2core.explanation.data import Block, Data, Look
-from l2core.explanation.vocabulary import BATCHES, RHOS, SMOOTHING, VIEWS, Rho, View
+from l2core.explanation.vocabulary import BATCHES, RHOS, SMOOTHING, VIEWS, R, Rho, View
 
 COLUMNS = 256
 """Outputs up to which the sum of each is kept."""
@@ -39,15 +39,22 @@ def kinds(data: Data) -> list[Kind]:
     present = f"{{xp}}.sum({{xp}}.where({W} != 0, 1.0, 0.0) * {{xp}}.ones_like(pred))"
     both = f"{{xp}}.sum({{xp}}.where({M} & ({W} != 0), 1.0, 0.0) * {{xp}}.ones_like(pred))"
     found = []
+    weigh = f"{W} * {{rho}}" if data.finite else _where(f"{W} != 0", f"{W} * ")
     if w and m:
         found += [
-            Kind("", 0.0, lambda b: np.where(b.mask, b.weight, 0), _where(M, f"{W} * "), both),
+            Kind(
+                "",
+                0.0,
+                lambda b: np.where(b.mask, b.weight, 0),
+                _where(M if data.finite else f"{M} & ({W} != 0)", f"{W} * "),
+                both,
+            ),
             Kind("weights ignored", 1.0, lambda b: b.mask, _where(M), of_mask),
-            Kind("the mask ignored", 1.0, lambda b: b.weight, f"{W} * {{rho}}", present),
+            Kind("the mask ignored", 1.0, lambda b: b.weight, weigh, present),
         ]
     elif w:
         found += [
-            Kind("", 0.0, lambda b: b.weight, f"{W} * {{rho}}", present),
+            Kind("", 0.0, lambda b: b.weight, weigh, present),
             Kind(
                 "weights taken as a mask",
                 1.5,
@@ -59,7 +66,7 @@ def kinds(data: Data) -> list[Kind]:
                 "weights squared",
                 3.0,
                 lambda b: np.square(b.weight.astype(np.float64)),
-                f"{W} ** 2 * {{rho}}",
+                _where(f"{W} != 0", f"{W} ** 2 * "),
                 present,
             ),
         ]
@@ -68,7 +75,16 @@ def kinds(data: Data) -> list[Kind]:
     words = {(True, True): "weights and mask", (True, False): "weights", (False, True): "the mask"}
     if (w, m) in words:
         found.append(Kind(f"{words[w, m]} ignored", 1.25, lambda b: None, "{rho}", ALL))
-    return found or [PLAIN]
+    if not data.finite:
+        there = f"{{xp}}.isfinite(1.0 * {R})"
+        count = f"{{xp}}.sum({{xp}}.where({there}, 1.0, 0.0))"
+        left_out = "what is not finite left out"
+        found.append(Kind(left_out, 0.5, _finite, _where(there), count))
+    return found if w or m else [PLAIN, *found]
+
+
+def _finite(b: Block) -> Any:
+    return np.isfinite(b.pred.astype(np.float64) - b.target)
 
 
 def _where(condition: str, factor: str = "") -> str:

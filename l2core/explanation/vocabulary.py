@@ -304,7 +304,6 @@ VIEWS: tuple[View, ...] = (
         "float16(pred)",
         "float16(target)",
         "main",
-        lambda look: not look.halves,
     ),
     View("in bfloat16", 2.5, _brain, "bfloat16(pred)", "bfloat16(target)", "main"),
 )
