@@ -73,9 +73,9 @@ class Diagnosis:
             )
             if n
         ]
-        share = (
-            f"{s.rmse / s.deviation:.3f} of the target's" if s.deviation else "of a constant target"
-        )
+        share = "the target is constant"
+        if s.deviation:
+            share = f"{s.rmse / s.deviation:.3f} of the target's deviation, {s.deviation:.5g}"
         return [
             ("elements", ", ".join([f"{len(c.r):,}", *lost])),
             (
