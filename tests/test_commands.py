@@ -184,3 +184,15 @@ def test_the_command_names_its_commands(folder):
     run += ["explain", "--value", f"{MEAN:.6f}", *arrays]
     done = subprocess.run(run, check=True, capture_output=True, text=True, cwd=folder)
     assert done.stdout.startswith(f"{MEAN:.6f} is the mean squared error")
+
+
+def test_what_is_missing_is_one_sentence(folder, capsys, monkeypatch):
+    """Without rich the command names what installs it; JSON needs none."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    for name in [m for m in sys.modules if m.startswith("rich.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.chdir(folder)
+    arrays = ["--value", f"{MEAN:.5f}", "--pred", "p.npy", "--target", "all.csv:t"]
+    assert main(arrays) == 2
+    assert "pip install 'l2core[commands]'" in capsys.readouterr().err
+    assert main([*arrays, "--json"]) == 0

@@ -40,24 +40,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = diagnose(**arrays)
         if given.html:
             found.to_html(given.html)
+        if given.json:
+            print(found.to_json())
+        else:
+            _report(found)
     except (TypeError, ValueError, ImportError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    if given.json:
-        print(found.to_json())
-    else:
-        _report(found)
     return 0 if found.keep else 1
 
 
 def _report(found: Diagnosis) -> None:
-    console = require("rich.console", "conformance").Console()
+    console = require("rich.console", "commands").Console()
     if not console.is_terminal:
         console.width = 120
-    table = require("rich.table", "conformance").Table(box=None, pad_edge=False, show_header=False)
+    table = require("rich.table", "commands").Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    markup = require("rich.markup", "conformance")
+    markup = require("rich.markup", "commands")
     for name, text in found.rows():
         table.add_row(markup.escape(name), markup.escape(text))
     console.print(table, highlight=False)

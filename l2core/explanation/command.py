@@ -41,13 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if (path := getattr(given, name)) is not None
         }
         found = _shown(given, arrays)
+        if given.json:
+            print(found.to_json())
+        else:
+            _report(found)
     except (TypeError, ValueError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    if given.json:
-        print(found.to_json())
-    else:
-        _report(found)
     numbers = [found, *([found.other] if found.other is not None else [])]
     return 0 if all(x.matches for x in numbers) else 1
 
@@ -70,8 +70,8 @@ def _shown(given: argparse.Namespace, arrays: dict[str, Any]) -> Explanation:
         size *= n
     if size < SIZES or not sys.stderr.isatty():
         return explain(given.value, **arrays, other=given.other)
-    console = require("rich.console", "conformance").Console(stderr=True)
-    with require("rich.progress", "conformance").Progress(console=console, transient=True) as bars:
+    console = require("rich.console", "commands").Console(stderr=True)
+    with require("rich.progress", "commands").Progress(console=console, transient=True) as bars:
         bar = bars.add_task("trying conventions", total=None)
 
         def tell(done: int, total: int) -> None:
@@ -81,7 +81,7 @@ def _shown(given: argparse.Namespace, arrays: dict[str, Any]) -> Explanation:
 
 
 def _report(found: Explanation) -> None:
-    console = require("rich.console", "conformance").Console()
+    console = require("rich.console", "commands").Console()
     if not console.is_terminal:
         console.width = 120
     for each in (found, found.other):
@@ -95,7 +95,7 @@ def _one(found: Explanation, console: Any) -> None:
     console.print(found.verdict, style="bold", highlight=False, markup=False)
     if not found.matches:
         return
-    table = require("rich.table", "conformance").Table(box=None, pad_edge=False, show_edge=False)
+    table = require("rich.table", "commands").Table(box=None, pad_edge=False, show_edge=False)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("convention")
     table.add_column("by accident", justify="right", no_wrap=True)
