@@ -13,8 +13,8 @@ from l2core.explanation.printed import Printed, apart
 from l2core.explanation.search import Candidate, candidates, fitting
 from l2core.hosted import standard
 
-SHOWN, KEPT = 8, 200
-"""Matches in a table, and in the answer."""
+SHOWN, CODED = 8, 200
+"""Matches in a table, and those that are written as code."""
 MARGIN = 4.0
 """By how much more than the cheapest may cost what a table shows."""
 ROLES = ("rho", "reduction", "data", "weights", "factor")
@@ -42,13 +42,12 @@ class Match:
 class Explanation:
     """What :func:`l2core.explain` found, the likeliest first; ``print`` shows it.
 
-    ``fits`` is how many values fit; ``matches`` are the likeliest 200 of them.
+    ``matches`` are all conventions that fit; the likeliest 200 have their code.
     """
 
     text: str
     digits: int
     matches: tuple[Match, ...]
-    fits: int
     tried: int
     nearest: tuple[str, float] | None
     separate: str
@@ -76,7 +75,7 @@ class Explanation:
         for k, match in enumerate(self.shown):
             lines += [f"{match.value:.10g}  {match.words}"]
             lines += [f"    {name}: {code}" for name, code in match.code.items() if k == 0]
-        rest = self.fits - len(self.shown)
+        rest = len(self.matches) - len(self.shown)
         lines += [f"... and {rest} less likely ones"] * bool(rest)
         lines += [self.separate] * bool(self.separate)
         if self.other is not None:
@@ -128,13 +127,13 @@ def explained(value: Any, data: Data, name: str = "value", tell: Any = None) -> 
         by_value.setdefault(f"{c.value:.10e}", []).append(c)
     groups = list(by_value.values())
     matches = []
-    for group in groups[:KEPT]:
+    for k, group in enumerate(groups):
         c = group[0]
         # Not what is the same on any data, such as half the squared error, times 2.
         others = (x.words for x in group[1:] if "factor" in c.parts or "factor" not in x.parts)
         same = tuple(dict.fromkeys(words for words in others if words != c.words))
         digits = apart(groups[0][0].value, c.value)
-        code = code_of(c, data)
+        code = code_of(c, data) if k < CODED else {}
         accidents = nearest.accidents(c.cost)
         matches.append(Match(c.words, c.value, c.parts, code, same, c.cost, accidents, digits))
     near = None if nearest.words is None else (nearest.words, nearest.value)
@@ -143,8 +142,7 @@ def explained(value: Any, data: Data, name: str = "value", tell: Any = None) -> 
     lost = f" {n:,} of the residuals are not finite." if n else ""
     if data.unequal:
         lost += f" The {data.unequal} was given in another shape."
-    all_of = tuple(matches), len(groups)
-    return Explanation(printed.text, printed.digits, *all_of, tried, near, separate, lost)
+    return Explanation(printed.text, printed.digits, tuple(matches), tried, near, separate, lost)
 
 
 def _separate(matches: list[Match], data: Data, printed: Printed) -> str:

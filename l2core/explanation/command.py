@@ -104,9 +104,9 @@ def _one(found: Explanation, console: Any) -> None:
         table.add_row(f"{match.value:.8g}", f"{match.words}{same}", f"{match.accidents:.2g}")
     console.print()
     console.print(table)
-    rest = found.fits - len(found.shown)
+    rest = len(found.matches) - len(found.shown)
     if rest:
-        console.print(f"... and {rest} less likely ones (--json has more of them)", style="dim")
+        console.print(f"... and {rest} less likely ones (--json has them)", style="dim")
     console.print()
     for name, code in found.matches[0].code.items():
         console.print(f"  {name:7} {code}", highlight=False, markup=False, soft_wrap=True)
