@@ -218,6 +218,10 @@ def test_other_mistakes():
     a, b = BYTES
     wrapped = np.mean((a - b) ** 2)
     assert "wrap around" in words_of(f"{wrapped:.4f}", a, b)
+    stuck = (
+        float(np.cumsum(((20 * p).astype(np.float16) - (20 * t).astype(np.float16)) ** 2)[-1]) / N
+    )
+    assert "one by one in float16" in words_of(f"{stuck:.6g}", 20 * p, 20 * t)
     scaled = np.mean(((PRED - TARGET) / TARGET.std(ddof=1)) ** 2)
     assert "standard deviation (n - 1)" in words_of(f"{scaled:.7f}", PRED, TARGET)
     logged = np.mean((np.log1p(PRED) - np.log1p(TARGET)) ** 2)

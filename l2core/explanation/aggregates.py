@@ -29,7 +29,7 @@ class Aggregate(NamedTuple):
 
 
 _R = "(pred - target)"
-_SSE = f"{{xp}}.sum({_R} ** 2)"
+_HALF = "(float16(pred) - float16(target))"
 _MEAN = "{xp}.mean(target)"
 
 
@@ -40,6 +40,8 @@ def aggregates(data: Data, look: Look) -> Iterator[Aggregate]:
         yield from _determined(kind, m)
     if not data.finite:
         return
+    if look.n <= SORTED:
+        yield from _one_by_one(data)
     residual = moments[-1][1]
     total = {name: x.sum() for name, x in residual.items()}
     n = total["w"]
@@ -68,6 +70,18 @@ def aggregates(data: Data, look: Look) -> Iterator[Aggregate]:
         yield Aggregate(value, words, 1.0, f"{{xp}}.mean(1.0 * {_R} ** 2)")
     if data.outputs == 1:
         yield from _pairs(data, look)
+
+
+def _one_by_one(data: Data) -> Iterator[Aggregate]:
+    """Means whose sum was added up in float16, one after the other: it stops growing, or is infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        r = (data.pred.astype(np.float16) - data.target.astype(np.float16)).ravel()
+        each = {"squared": (r * r, f"{_HALF} ** 2"), "absolute": (np.abs(r), f"{{xp}}.abs{_HALF}")}
+        for name, (x, code) in each.items():
+            value = float(np.cumsum(x)[-1]) / len(r)
+            total = f"1.0 * {{xp}}.cumsum({{xp}}.reshape({code}, (-1,)), 0)[-1]"
+            words = f"mean {name} error, added up one by one in float16"
+            yield Aggregate(value, words, 3.0, f"{total} / math.prod(pred.shape)")
 
 
 def _moments(data: Data, look: Look, kind: Kind) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def code_of(candidate: Candidate, data: Data) -> dict[str, str]:
     found = {}
     integer = any(x.dtype.kind in "iub" for x in (data.pred, data.target))
     halves = data.pred.dtype == np.float16 or data.target.dtype == np.float16
-    halves &= not candidate.parts.get("data", "").startswith("in ")
+    halves &= "float16" not in candidate.code
     for framework, xp in NAMESPACES.items():
         code = candidate.code.replace("{xp}", xp)
         if halves:
