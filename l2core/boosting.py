@@ -46,6 +46,8 @@ def objective(
     one_of("api", api, APIS)
     made: Objective = _KINDS[api](loss_of(loss), hessian)
     if target is None:
+        if weight is not None:
+            raise ValueError("weight: expected None without target, got weights")
         if api == "catboost" and made.majorant:
             raise ValueError(
                 "target: expected the targets of the training data, of which CatBoost gives an "
