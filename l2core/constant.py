@@ -9,7 +9,7 @@ import numpy as np
 
 from l2core.arrays import Array
 from l2core.config import LossLike, loss_of
-from l2core.hosted import hosted, hosted_weight
+from l2core.hosted import hosted, hosted_weight, quantile
 from l2core.losses import Loss
 from l2core.numpy_namespace import XP
 
@@ -31,7 +31,7 @@ def best_constant(loss: LossLike, target: Array, weight: Array | None = None) ->
     if rho.needs:
         raise ValueError(f"loss: expected one with all of its parameters, got {rho!r}")
     y, w = _present(target, weight)
-    grid = _quantiles(y, w)
+    grid = quantile(y, w, np.linspace(0.0, 1.0, GRID))
     best = int(np.argmin([_total(rho, c, y, w) for c in grid]))
     if not math.isfinite(_total(rho, grid[best], y, w)):
         raise ValueError(f"target: expected numbers of which the loss is finite, got {y.max():.3g}")
@@ -63,13 +63,6 @@ def _present(target: Array, weight: Array | None) -> tuple[Any, Any]:
         )
     w = w / w.max()
     return y, w / w.sum()
-
-
-def _quantiles(y: Any, w: Any) -> Any:
-    order = np.argsort(y, kind="stable")
-    below = np.cumsum(w[order]) - 0.5 * w[order]
-    levels = np.linspace(0.0, 1.0, GRID)
-    return np.interp(levels, below, y[order])
 
 
 def _total(loss: Loss, c: float, y: Any, w: Any) -> float:

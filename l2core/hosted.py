@@ -43,6 +43,13 @@ def hosted_weight(x: Any, shape: tuple[int, ...], name: str = "weight") -> Any:
     return np.broadcast_to(w.reshape(w.shape + (1,) * (len(shape) - w.ndim)), shape)
 
 
+def quantile(x: Any, weight: Any, q: Any) -> Any:
+    """Weighted quantiles of NumPy numbers, linear between the middles of what each element covers."""
+    order = np.argsort(x, kind="stable")
+    below = np.cumsum(weight[order]) - 0.5 * weight[order]
+    return np.interp(np.asarray(q) * np.sum(weight), below, x[order])
+
+
 def standard(x: Any) -> Any:
     """What JSON can hold: null for numbers that are not finite."""
     if isinstance(x, dict):

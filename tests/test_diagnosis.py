@@ -12,8 +12,9 @@ import l2core
 from l2core import diagnose
 from l2core.diagnosis import advice
 from l2core.diagnosis.command import main
-from l2core.diagnosis.models import models, quantile
+from l2core.diagnosis.models import models
 from l2core.diagnosis.quantiles import gaussian, laplace, student
+from l2core.hosted import quantile
 
 N = 1000
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from l2core.constant import best_constant
 from l2core.diagnosis.measures import Cleaned, Measures
-from l2core.diagnosis.models import quantile
+from l2core.hosted import quantile
 from l2core.losses import AbsoluteError, Huber, Loss, SquaredError
 from l2core.numpy_namespace import XP
 from l2core.robust import huber_tuning

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from l2core.diagnosis.models import Model, models, quantile
+from l2core.diagnosis.models import Model, models
+from l2core.hosted import quantile
 from l2core.losses import SquaredError
 from l2core.robust import GAUSSIAN_MAD, huber_tuning
 from l2core.shares import shares_of

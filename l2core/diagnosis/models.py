@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from l2core.diagnosis import quantiles
+from l2core.hosted import quantile
 from l2core.losses import GaussianNLL, LaplaceNLL, StudentTNLL
 from l2core.numpy_namespace import XP
 
@@ -103,10 +104,3 @@ def _model(
 ) -> Model:
     total = -float(np.sum(w * rho))
     return Model(name, at, scale, df, total, -2 * total + parameters * math.log(float(np.sum(w))))
-
-
-def quantile(x: Any, w: Any, q: Any) -> Any:
-    """Weighted quantiles, linear between the middles of what each element covers."""
-    order = np.argsort(x, kind="stable")
-    below = np.cumsum(w[order]) - 0.5 * w[order]
-    return np.interp(np.asarray(q) * np.sum(w), below, x[order])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2core.diagnosis.measures import Cleaned, Measures
-from l2core.diagnosis.models import quantile
+from l2core.hosted import quantile
 from l2core.plot import COLORS, empty, residuals
 
 if TYPE_CHECKING:
