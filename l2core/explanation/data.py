@@ -113,7 +113,6 @@ class Look:
     least_pred: float = math.inf
     most_pred: float = -math.inf
     integer: bool = False
-    halves: bool = False
     lost: int = 0  # residuals that are not finite
     center: float = 0.0
     squares: float = 0.0
@@ -129,7 +128,6 @@ def look(data: Data) -> Look:
     found = Look()
     kinds = data.pred.dtype, data.target.dtype
     found.integer = kinds[0] == kinds[1] and kinds[0].kind in "iu" and kinds[0].itemsize <= 2
-    found.halves = kinds[0] == np.float16 and kinds[1] == np.float16
     sums: dict[str, float] = {}
 
     def add(name: str, x: Any) -> None:
