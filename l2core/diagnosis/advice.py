@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from l2core.losses import AbsoluteError, Huber, Loss, SquaredError
 from l2core.numpy_namespace import XP
 from l2core.robust import huber_tuning
 from l2core.shares import shares_of
+from l2core.written import calls, options
 
 SURE = 10.0
 """BIC by which a model must be better: "very strong" evidence (Kass and Raftery, 1995)."""
@@ -130,10 +130,12 @@ def _tails(c: Cleaned, m: Measures, divided: bool) -> Suggestion | None:
     )
     effect = _effect(c, m, loss)
     if best is laplace:
-        code = _code("AbsoluteError()", "L1Loss()", "MeanAbsoluteError()", "l1_loss(pred, target)")
+        code = calls(
+            "Criterion(AbsoluteError())", "L1Loss()", "MeanAbsoluteError()", "l1_loss(pred, target)"
+        )
         return Suggestion("laplace", "Use the absolute error", reason, effect, code)
-    code = _code(
-        f"Huber({d})",
+    code = calls(
+        f"Criterion(Huber({d}))",
         f"HuberLoss(delta={d})",
         f"Huber(delta={d})",
         f"huber_loss(pred, target, {d})",
@@ -186,12 +188,13 @@ def _spread(m: Measures) -> Suggestion:
         f"A variance for each tenth of predictions raises the Gaussian log likelihood by {s.gain:.3f} an "
         "element. Predict it beside the mean; the mean then weighs each element by its own precision."
     )
-    code = {
-        "l2core": "Criterion(GaussianNLL())(mean, target, log_variance=log_variance)",
-        "torch": 'l2torch.Criterion("gaussian_nll")(mean, target, log_variance=log_variance)',
-        "keras": 'l2keras.Criterion("gaussian_nll", packed=["variance"])',
-        "jax": 'l2jax.Criterion("gaussian_nll")(mean, target, log_variance=log_variance)',
-    }
+    call = "(mean, target, log_variance=log_variance)"
+    code = calls(
+        f"Criterion(GaussianNLL()){call}",
+        f'Criterion("gaussian_nll"){call}',
+        'Criterion("gaussian_nll", packed=["variance"])',
+        f'Criterion("gaussian_nll"){call}',
+    )
     reason = f"{how} (by accident in {s.p:.1g} of cases)."
     return Suggestion("spread", "Predict the variance too (GaussianNLL)", reason, effect, code)
 
@@ -212,14 +215,12 @@ def _skewed(c: Cleaned, m: Measures) -> Suggestion:
     logs = _log_skew(c) if positive else math.nan
     if abs(logs) < 0.5 * abs(m.skew.value):
         effect += f" All targets are positive, and errors of their logarithms are less skewed ({logs:+.2f})."
-    code = _code(
-        "Quantile(0.5)",
+    code = calls(
+        "Criterion(Quantile(0.5))",
         "QuantileLoss(0.5)",
-        "Quantile(0.5)",
-        "quantile_loss(pred, target, 0.5)",
+        'Criterion("quantile")',
+        'Criterion("quantile")(pred, target)',
     )
-    code["keras"] = 'l2keras.Criterion("quantile")'
-    code["jax"] = 'l2jax.Criterion("quantile")(pred, target)'
     return Suggestion(
         "skewed", "Predict quantiles (the median), or transform the target", reason, effect, code
     )
@@ -276,13 +277,7 @@ def _missing(c: Cleaned) -> Suggestion | None:
         "Leave out the missing targets",
         f"{c.missing:,} of the targets {'is' if c.missing == 1 else 'are'} NaN, and so is any mean over them.",
         f"The loss is then that of the other {kept:,} elements.",
-        _code(
-            'SquaredError(), nan_targets="ignore"',
-            None,
-            None,
-            None,
-            'nan_targets="ignore"',
-        ),
+        options('SquaredError(), nan_targets="ignore"', 'nan_targets="ignore"'),
     )
 
 
@@ -308,21 +303,6 @@ def _constant(m: Measures) -> Suggestion:
     )
 
 
-def _code(core: str, torch: Any, keras: Any, jax: Any, option: str = "") -> dict[str, str]:
-    """The same loss in each framework."""
-    if option:
-        return {
-            "l2core": f"Criterion({core})",
-            "torch": f"l2torch.Criterion({option})",
-            "keras": f"l2keras.Criterion({option})",
-            "jax": f"l2jax.Criterion({option})",
-        }
-    return {
-        "l2core": f"Criterion({core})",
-        "torch": f"l2torch.{torch}",
-        "keras": f"l2keras.{keras}",
-        "jax": f"l2jax.{jax}",
-    }
-
-
-_SQUARED = _code("SquaredError()", "MSELoss()", "MeanSquaredError()", "mse_loss(pred, target)")
+_SQUARED = calls(
+    "Criterion(SquaredError())", "MSELoss()", "MeanSquaredError()", "mse_loss(pred, target)"
+)

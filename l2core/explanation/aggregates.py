@@ -10,12 +10,14 @@ import numpy as np
 
 from l2core.explanation.data import Data, Look
 from l2core.explanation.tallies import Kind, kinds
-from l2core.explanation.vocabulary import RHOS, Rho
+from l2core.explanation.vocabulary import RHOS, Rho, brain
 
 PAIRS = 4096
 """Rows up to which all pairs of predictions and targets are formed."""
 SORTED = 1 << 22
 """Elements up to which a median is taken, or pairs are sorted."""
+LOOPED = 1 << 20
+"""Elements up to which sums are added one by one, in Python."""
 
 
 class Aggregate(NamedTuple):
@@ -29,12 +31,13 @@ class Aggregate(NamedTuple):
 
 
 _R = "(pred - target)"
-_HALF = "(float16(pred) - float16(target))"
 _MEAN = "{xp}.mean(target)"
 
 
 def aggregates(data: Data, look: Look) -> Iterator[Aggregate]:
-    """All of them."""
+    """All of them; none of several quantiles, which are no predictions of the mean."""
+    if data.several > 1:
+        return
     moments = [(kind, _moments(data, look, kind)) for kind in kinds(data)]
     for kind, m in moments:
         yield from _determined(kind, m)
@@ -73,15 +76,47 @@ def aggregates(data: Data, look: Look) -> Iterator[Aggregate]:
 
 
 def _one_by_one(data: Data) -> Iterator[Aggregate]:
-    """Means whose sum was added up in float16, one after the other: it stops growing, or is infinite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        r = (data.pred.astype(np.float16) - data.target.astype(np.float16)).ravel()
-        each = {"squared": (r * r, f"{_HALF} ** 2"), "absolute": (np.abs(r), f"{{xp}}.abs{_HALF}")}
-        for name, (x, code) in each.items():
-            value = float(np.cumsum(x)[-1]) / len(r)
-            total = f"1.0 * {{xp}}.cumsum({{xp}}.reshape({code}, (-1,)), 0)[-1]"
-            words = f"mean {name} error, added up one by one in float16"
-            yield Aggregate(value, words, 3.0, f"{total} / math.prod(pred.shape)")
+    """Means whose sum was added up in halves, one after the other: it stops growing, or is infinite."""
+    n = data.pred.size
+    for half, rounded, total in (
+        ("float16", _halved, _of_halves),
+        ("bfloat16", _brained, _of_brains),
+    ):
+        if half == "bfloat16" and n > LOOPED:
+            continue
+        with np.errstate(over="ignore", invalid="ignore"):
+            r = rounded(rounded(data.pred) - rounded(data.target)).ravel()
+            each = {"squared": rounded(r * r), "absolute": np.abs(r)}
+            sums = {name: total(x) for name, x in each.items()}
+        residual = f"({half}(pred) - {half}(target))"
+        codes = {"squared": f"{residual} ** 2", "absolute": f"{{xp}}.abs{residual}"}
+        for name, code in codes.items():
+            flat = f"1.0 * {{xp}}.cumsum({{xp}}.reshape({code}, (-1,)), 0)[-1]"
+            words = f"mean {name} error, added up one by one in {half}"
+            yield Aggregate(sums[name] / n, words, 3.0, f"{flat} / math.prod(pred.shape)")
+
+
+def _halved(x: Any) -> Any:
+    return x.astype(np.float16)
+
+
+def _brained(x: Any) -> Any:
+    return brain(x.astype(np.float32))
+
+
+def _of_halves(x: Any) -> float:
+    return float(np.cumsum(x)[-1])
+
+
+def _of_brains(x: Any) -> float:
+    """Each sum rounded to 8 bits, to the nearest even."""
+    if not np.isfinite(x).all():
+        return math.inf
+    total = 0.0
+    for each in x.astype(np.float64).tolist():
+        mantissa, exponent = math.frexp(total + each)
+        total = math.ldexp(round(mantissa * 256), exponent - 8)
+    return total
 
 
 def _moments(data: Data, look: Look, kind: Kind) -> dict[str, Any]:
@@ -144,7 +179,7 @@ def _pairs(data: Data, look: Look) -> Iterator[Aggregate]:
     p, t = (x.astype(np.float64).ravel() for x in (data.pred, data.target))
     shapes = f"(N,) against (N, 1), broadcast to {data.rows:,} x {data.rows:,} pairs"
     pairs = "{xp}.reshape(pred, (-1, 1))", "{xp}.reshape(target, (1, -1))"
-    for rho in RHOS:
+    for rho in (rho for rho in RHOS if rho.fits(look)):
         value = _over_pairs(rho, p, t)
         if value is not None:
             code = f"{{xp}}.mean({rho.code})".replace("pred", "_p").replace("target", "_t")

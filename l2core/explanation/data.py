@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,15 +37,21 @@ class Data:
     lift: tuple[int, int] = (0, 0)  # axes that weight and mask lack, as they were given
     unequal: str = ""  # "target" or "pred", which was given in another shape
     finite: bool = True
+    several: int = 1  # predictions of each target, which lie along the last axis
+    bare: bool = False  # whether the target has no such axis
 
     @classmethod
     def of(cls, pred: Any, target: Any, weight: Any = None, mask: Any = None) -> Data:
         """From arrays of any framework; TypeError or ValueError names the argument."""
         p, t = hosted(pred, "pred"), hosted(target, "target")
+        several, bare = _several(p, t), False
+        if several > 1:
+            bare = t.ndim < p.ndim
+            t = np.broadcast_to(t.reshape((*p.shape[:-1], 1)), p.shape)
         if p.shape != t.shape and _squeezed(p) != _squeezed(t):
             raise ValueError(
-                f"pred and target: expected shapes that are equal but for axes of length 1, "
-                f"got {p.shape} and {t.shape}"
+                "pred and target: expected shapes that are equal but for axes of length 1, or several "
+                f"predictions of each target along the last axis, got {p.shape} and {t.shape}"
             )
         unequal = "" if p.shape == t.shape else "pred" if p.ndim < t.ndim else "target"
         if unequal == "pred":
@@ -70,7 +76,7 @@ class Data:
             ends = [float(f(x)) for x in (p, t) for f in (np.min, np.max)]
         finite = all(map(math.isfinite, ends))
         rows = _rows(p, p), _rows(t, p)
-        return cls(*rows, others[0], others[1], (lift[0], lift[1]), unequal, finite)
+        return cls(*rows, others[0], others[1], (lift[0], lift[1]), unequal, finite, several, bare)
 
     @property
     def rows(self) -> int:
@@ -100,7 +106,7 @@ class Data:
             None if x is None else x[:rows]
             for x in (self.pred, self.target, self.weight, self.mask)
         )
-        return Data(p, t, w, m, self.lift, self.unequal, self.finite)
+        return replace(self, pred=p, target=t, weight=w, mask=m)
 
 
 @dataclass
@@ -112,6 +118,7 @@ class Look:
     high: float = -math.inf
     least_pred: float = math.inf
     most_pred: float = -math.inf
+    least: float = math.inf  # |target|
     integer: bool = False
     lost: int = 0  # residuals that are not finite
     center: float = 0.0
@@ -144,6 +151,7 @@ def look(data: Data) -> Look:
         found.center += shift * size / total
         found.n = total
         found.low, found.high = min(found.low, float(t.min())), max(found.high, float(t.max()))
+        found.least = min(found.least, float(np.abs(t).min()))
         found.least_pred = min(found.least_pred, float(p.min()))
         found.most_pred = max(found.most_pred, float(p.max()))
         if w is not None:
@@ -166,6 +174,14 @@ def _check(weight: Any) -> None:
         raise ValueError(
             f"weight: expected finite numbers >= 0, some of them > 0, got {low:g} to {high:g}"
         )
+
+
+def _several(p: Any, t: Any) -> int:
+    """How many predictions lie along the last axis of p for each of t, as of quantiles."""
+    if _squeezed(p) == _squeezed(t) or not p.ndim:
+        return 1
+    lead = p.shape[:-1]
+    return int(p.shape[-1]) if t.shape in (lead, (*lead, 1)) else 1
 
 
 def _squeezed(x: Any) -> tuple[int, ...]:

@@ -12,8 +12,9 @@ import numpy as np
 from l2core.explanation.aggregates import aggregates
 from l2core.explanation.data import Data, Look, look
 from l2core.explanation.printed import Printed
+from l2core.explanation.sizes import ROWS, unusual
 from l2core.explanation.tallies import ALL, PLAIN, M, Tally, W, tallied
-from l2core.explanation.vocabulary import FACTORS, VIEWS, brain
+from l2core.explanation.vocabulary import BATCHES, FACTORS, VIEWS, brain
 
 DEAREST = 7.0
 """The cost beyond which a combination is not tried: nobody means it."""
@@ -117,7 +118,14 @@ def _divisors(
         ("mean", "size"),
     )
     yield "sum of the {rho}", 1.0, 1.0, "1", ("sum", "")
-    if data.outputs > 1:
+    if data.several > 1:
+        words, code = (
+            "{rho}, summed over quantiles, mean over targets",
+            "math.prod(pred.shape[:-1])",
+        )
+        own_axis = ("mean", "batch") if data.several == data.outputs else None
+        yield words, 1.0, n / data.several, code, own_axis
+    if data.outputs > data.several:
         words = "{rho}, summed over outputs, mean over axis 0"
         yield words, 1.0, float(rows), "pred.shape[0]", ("mean", "batch")
         size = "math.prod(pred.shape[1:])"
@@ -173,6 +181,8 @@ def _of_batches(tally: Tally, base: float, parts: dict[str, str], rho: str) -> I
     weight = tally.kind.code.format(rho="{xp}.ones_like(pred)", xp="{xp}")
     for b, batched in tally.batches.items():
         cost = base + (2.0 if b & (b - 1) == 0 else 2.5)
+        if b not in BATCHES:
+            cost += 0.02 * b.bit_length()  # the smaller, the likelier
         left = batched.finish()
         top, under = batched.whole
         cut = f"math.prod(pred.shape[:1]) // {b} * {b}"
@@ -274,7 +284,7 @@ def _criterion(tally: Tally, reduction: tuple[str, str] | None, root: bool = Fal
         call.append("weight=weight")
     if M in used:
         call.append("mask=mask")
-    return f"Criterion({', '.join(arguments)})({', '.join(call)})"
+    return f"Criterion({', '.join(arguments)})({', '.join(call)}{tally.rho.options})"
 
 
 @dataclass(frozen=True)
@@ -310,7 +320,24 @@ def fitting(data: Data, printed: Printed, tell: Any = None) -> tuple[list[Candid
                 costs.append(c.cost)
             if c.cost <= 2 and off < near[0]:
                 near = (off, c.words, c.value)
+    if not found and 3 <= data.rows <= ROWS:
+        found = list(_of_unusual(data, printed))
+        tried += data.rows
+        # So many more sizes were tried as may fit by accident.
+        costs += [min(c.cost for c in found)] * data.rows if found else []
     found.sort(key=lambda c: (c.cost, abs(c.value - printed.value)))
     # Values within a factor of e of the number lie in 2 units of its logarithm; it takes 2 · slack.
     width = printed.slack / max(abs(printed.value), printed.slack)
     return found, tried, Nearest(np.sort(costs), width, *near[1:])
+
+
+def _of_unusual(data: Data, printed: Printed) -> Iterator[Candidate]:
+    """Batches of the other sizes, where they fit."""
+    for tally in unusual(data, look(data), printed):
+        base = tally.view.cost + tally.rho.cost + tally.kind.cost
+        parts = {"rho": tally.rho.words}
+        if tally.kind.words:
+            parts["weights"] = tally.kind.words
+        for c in _of_batches(tally, base, parts, tally.kind.code.replace("{rho}", tally.rho.code)):
+            if printed.fits(c.value):
+                yield c

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from l2core.explanation.data import Block, Data, Look
-from l2core.explanation.vocabulary import BATCHES, RHOS, SMOOTHING, VIEWS, R, Rho, View
+from l2core.explanation.vocabulary import (
+    BATCHES,
+    RHOS,
+    SMOOTHING,
+    VIEWS,
+    R,
+    Rho,
+    View,
+    pinballs,
+)
 
 COLUMNS = 256
 """Outputs up to which the sum of each is kept."""
@@ -184,10 +193,13 @@ def tallied(data: Data, look: Look, tell: Any = None) -> Iterator[Tally]:
     which = kinds(data)
     sizes = [b for b in BATCHES if b < data.rows]
     views = [view for view in VIEWS if view.fits(look)]
+    every = [rho for rho in RHOS if rho.fits(look)]
+    if data.several > 1:
+        views, every = views[:1], [*pinballs(data.several), *every]
     for k, view in enumerate(views):
         if tell is not None:
             tell(k, len(views))
-        rhos = [rho for rho in RHOS if _concerns(view, rho)]
+        rhos = [rho for rho in every if _concerns(view, rho)]
         found = [[Tally(view, rho, kind) for kind in which] for rho in rhos]
         for tallies in found:
             for tally in tallies:

@@ -26,6 +26,8 @@ from l2core.numpy_namespace import XP
 
 EPS = 1e-7
 """Keras's epsilon, below which relative errors are taken of it."""
+SMALL = 1.17e-06
+"""torchmetrics' own; scikit-learn's is the spacing of float64 at 1."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Rho:
     main: bool = False
     directed: bool = False
     of_residual: bool = True
+    options: str = ""  # of the call of l2core
+    fits: Callable[[Any], bool] = lambda look: True
 
 
 def _lossy(loss: Loss) -> Callable[[Any, Any], Any]:
@@ -94,8 +98,17 @@ def _quantile(q: float) -> Rho:
     return _of(Quantile(q), f"pinball (q {q})", cost, code, directed=True)
 
 
-def _relative(p: Any, t: Any) -> Any:
-    return np.abs(p - t) / np.maximum(np.abs(t), EPS)
+def _relative(eps: float, words: str, cost: float, **more: Any) -> Rho:
+    def of(p: Any, t: Any) -> Any:
+        return np.abs(p - t) / np.maximum(np.abs(t), eps)
+
+    least = f"{{xp}}.maximum({{xp}}.abs(target), {eps} * {{xp}}.ones_like(target))"
+    code = f"{{xp}}.abs{R} / {least}"
+    return Rho(words, cost, of, code, directed=True, of_residual=False, **more)
+
+
+def _small(look: Any) -> bool:
+    return bool(look.least < SMALL)
 
 
 def _symmetric(p: Any, t: Any) -> Any:
@@ -120,13 +133,10 @@ RHOS: tuple[Rho, ...] = (
     *(_smooth(beta) for beta in (1 / 9, 0.01, 0.1, 0.2, 0.25, 0.5, 2.0, 5.0, 10.0)),
     *(_pseudo(delta) for delta in (1.0, 0.5, 0.1, 2.0)),
     *(_quantile(q) for q in (0.01, 0.05, 0.1, 0.2, 0.25, 0.75, 0.8, 0.9, 0.95, 0.99)),
-    Rho(
-        "absolute relative error",
-        1.5,
-        _relative,
-        f"{{xp}}.abs{R} / {{xp}}.maximum({{xp}}.abs(target), {EPS} * {{xp}}.ones_like(target))",
-        directed=True,
-        of_residual=False,
+    _relative(EPS, "absolute relative error", 1.5),
+    *(
+        _relative(eps, f"absolute relative error (of at least {eps:.3g})", 2.0, fits=_small)
+        for eps in (2.0**-52, SMALL)
     ),
     Rho(
         "symmetric relative error, 2|r| / (|pred| + |target|)",
@@ -153,6 +163,45 @@ RHOS: tuple[Rho, ...] = (
         of_residual=False,
     ),
 )
+
+
+LEVELS: dict[int, tuple[tuple[float, ...], ...]] = {
+    2: ((0.1, 0.9), (0.05, 0.95), (0.25, 0.75), (0.025, 0.975)),
+    3: (
+        (0.1, 0.5, 0.9),
+        (0.05, 0.5, 0.95),
+        (0.25, 0.5, 0.75),
+        (0.025, 0.5, 0.975),
+        (0.2, 0.5, 0.8),
+    ),
+    5: ((0.1, 0.25, 0.5, 0.75, 0.9), (0.05, 0.25, 0.5, 0.75, 0.95)),
+    7: ((0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98),),
+}
+"""Quantiles that are predicted beside each other, by their number; also evenly spaced ones."""
+
+
+def pinballs(several: int) -> tuple[Rho, ...]:
+    """Of as many predicted quantiles of each target, which lie along the last axis."""
+    even = tuple(round((k + 1) / (several + 1), 6) for k in range(several))
+    return tuple(map(_pinballs, dict.fromkeys((*LEVELS.get(several, ()), even))))
+
+
+def _pinballs(levels: tuple[float, ...]) -> Rho:
+    def of(p: Any, t: Any) -> Any:
+        q = np.tile(levels, p.shape[-1] // len(levels))
+        r = p - t
+        return np.where(r > 0, (1 - q) * r, -q * r)
+
+    q = f"{{xp}}.array({list(levels)})"
+    named = ", ".join(f"{x:g}" for x in levels[:3]) + (", ..." if len(levels) > 3 else "")
+    return Rho(
+        f"pinball (q {named})",
+        0.5,
+        of,
+        f"{{xp}}.where({R} > 0, (1 - {q}) * {R}, -{q} * {R})",
+        Quantile(),
+        options=f", q=np.ones(pred.shape) * np.array({list(levels)})",
+    )
 
 
 @dataclass(frozen=True)
