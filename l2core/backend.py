@@ -13,6 +13,7 @@ import numpy as np
 from l2core.arrays import Array, Namespace, kind_of, type_name
 from l2core.call import Call
 from l2core.dtypes import WIDE_INTEGERS
+from l2core.integers import Integers
 from l2core.losses import Loss
 
 GROUP = "l2core.backends"
@@ -125,6 +126,15 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def integers(self) -> Integers | None:
+        """What exact sums ask of it; None: it has no exact values."""
+        ...
+
+    def kept(self, value: Array, total: Callable[[], Array]) -> Array:
+        """The value, which has no derivative, with those of ``total()``, which it may not run."""
+        ...
+
     # The criterion is an l2core.Criterion, which stands on a floor above.
 
     def quick(
@@ -166,6 +176,8 @@ class PlainPathOnly:
     """What most backends share. No fast paths, until :func:`l2core.fastpath.install` puts them in
     their place."""
 
+    integers: Integers | None = None
+
     @property
     def widest(self) -> str:
         """See :class:`Backend`."""
@@ -188,6 +200,9 @@ class PlainPathOnly:
 
     def number(self, x: float, like: Array) -> Any:
         return x
+
+    def kept(self, value: Array, total: Callable[[], Array]) -> Array:
+        return value
 
     def detached(self, x: Array) -> Array:
         return x

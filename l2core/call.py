@@ -66,6 +66,7 @@ class Meaning:
     axis: int | tuple[int, ...] | None
     empty: str
     nan_targets: str
+    exact: bool
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Meaning:
         axis: Axis = None,
         empty: str = "nan",
         nan_targets: str = "propagate",
+        exact: bool = False,
     ) -> None:
         # Past what freezes them.
         object.__setattr__(self, "loss", loss_of(loss))
@@ -85,6 +87,7 @@ class Meaning:
         object.__setattr__(self, "axis", axis_of(axis))
         object.__setattr__(self, "empty", empty)
         object.__setattr__(self, "nan_targets", nan_targets)
+        object.__setattr__(self, "exact", exact)
         self._check()
 
     @property

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, cast
 
-from l2core.arrays import Array
+from l2core.arrays import Array, kind_of
 from l2core.backend import Backend, backend_of, check_array
 from l2core.call import Call, Meaning
 from l2core.dtypes import COMPLEX_FLOATS, KNOWN, REAL_FLOATS, compute_dtypes, dtype_name
-from l2core.losses import LOSSES
+from l2core.losses import LOSSES, AbsoluteError, HalfSquaredError, Loss, SquaredError
 
 TRUE_FIRST = {
     "keras": "l2keras.Criterion(...) as loss and l2keras.CriterionMetric(...) as metric",
@@ -51,6 +51,44 @@ def check_denominator(value: Any, names: tuple[str, ...]) -> None:
         raise TypeError(f"denominator: expected {expected}, got {type(value).__name__} {value!r}")
     if isinstance(value, str) or not 0 < float(value) < math.inf:
         raise ValueError(f"denominator: expected {expected}, got {value!r}")
+
+
+EXACT: dict[type[Loss], tuple[int, int]] = {
+    SquaredError: (2, 1),
+    HalfSquaredError: (2, 2),
+    AbsoluteError: (1, 1),
+}
+"""The losses |r|^k / d that have exact values, with k and d: no parameter, and no branch but a sign."""
+
+
+def check_exact(exact: Any, loss: Any) -> None:
+    """A bool, and True only with a loss that has an exact value."""
+    if not isinstance(exact, bool):
+        raise TypeError(f"exact: expected a bool, got {exact!r}")
+    if exact and type(loss) not in EXACT:
+        known = ", ".join(kind.__name__ for kind in EXACT)
+        raise ValueError(
+            f"exact: expected False, or one of {known}, whose rho is a sum of products that "
+            f"can be added up without rounding, got {loss!r}"
+        )
+
+
+_SHORT = ("bool", "int8", "int16", "uint8", "uint16")
+
+
+def check_exact_call(call: Call, names: tuple[str, str, str], backend: Backend) -> None:
+    """TypeError unless the framework and the dtypes have exact values."""
+    if backend.integers is None:
+        raise TypeError(
+            "exact: expected arrays of NumPy, PyTorch, JAX or TensorFlow for an exact value, got "
+            f"{kind_of(call.pred)}"
+        )
+    for name, x in zip((*names, "denominator"), (*call[:3], call.denominator), strict=True):
+        if hasattr(x, "dtype") and dtype_name(x.dtype) not in (*REAL_FLOATS, *_SHORT):
+            raise TypeError(
+                f"{name}: expected a real float, or an integer of at most 16 bits, for an exact value, "
+                f"got {dtype_name(x.dtype)}"
+            )
 
 
 def check_axis(axis: Any) -> None:

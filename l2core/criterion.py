@@ -16,12 +16,14 @@ from l2core.checks import (
     check_axis,
     check_call,
     check_denominator,
+    check_exact,
     check_out,
     one_of,
     true_first,
 )
 from l2core.config import check_keys, config_of
 from l2core.dtypes import COMPLEX_FLOATS, REAL_FLOATS, dtype_name
+from l2core.exactly import calls
 from l2core.losses import SquaredError
 from l2core.prepared import Prepared, cast_to, elements, prepared, selected, single_sum
 from l2core.terms import EMPTY, Terms
@@ -60,6 +62,8 @@ class Criterion(Meaning):
     axis: reduce over this axis, or this sequence of axes, only; None: over all.
     empty: the mean over nothing: ``"nan"``, or ``"zero"`` with zero gradient.
     nan_targets: ``"propagate"``, or ``"ignore"``, which masks NaN targets (never NaN predictions).
+    exact: whether the value is the correctly rounded one of the formula over real numbers, the same
+        bits everywhere and in any order: for SquaredError, HalfSquaredError and AbsoluteError.
 
     Errors: TypeError or ValueError, naming the field, what was expected and what came. An option
     that would have no effect (a denominator for a sum, say) is an error.
@@ -75,6 +79,7 @@ class Criterion(Meaning):
         one_of("nan_targets", self.nan_targets, NAN_TARGETS)
         check_denominator(self.denominator, DENOMINATORS)
         check_axis(self.axis)
+        check_exact(self.exact, self.loss)
         if self.reduction == "none" and self.axis is not None:
             raise ValueError(f'axis: expected None with reduction "none", got {self.axis!r}')
         if self.reduction in ("none", "sum"):
@@ -186,16 +191,22 @@ class Criterion(Meaning):
             wrong = true_first(2)
             if wrong:
                 raise TypeError(wrong)
+        if self.exact:
+            return calls.value_of(self, backend, call)
         if fastpath.enabled and not call.parameters:
             fused = backend.fused(self, call)
             if fused is not None:
                 return fused
-        inputs = prepared(self, backend, call)
+        return self._plain_value(prepared(self, backend, call))
+
+    def _plain_value(self, inputs: Prepared) -> Array:
         total = self._numerator(inputs)
         return total if self.reduction == "none" else self._reduced(total, inputs)
 
     def _terms_of(self, call: Call) -> Terms:
         backend = check_call(self, call, self._names, self._backend)
+        if self.exact:
+            return calls.terms_of(self, backend, call)
         total = None
         if fastpath.enabled and not call.parameters:
             total = backend.fused_sum(self, call)
@@ -231,7 +242,7 @@ class Criterion(Meaning):
         backend = check_call(self, call, self._names, self._backend)
         if out is not None:
             check_out(out, call, backend)
-        if fastpath.enabled and not call.parameters:
+        if fastpath.enabled and not call.parameters and not self.exact:
             fused = backend.fused_value_and_grad(self, call, out)
             if fused is not None:
                 return fused
@@ -245,6 +256,9 @@ class Criterion(Meaning):
         if self.reduction in ("mean", "root_mean"):
             terms = self._terms(value, self._denominator(inputs, value))
             value, scale = terms._value(backend), 1 / terms._divisor(backend)
+        if self.exact:
+            value = calls.value_of(self, backend, call)
+        if scale is not None:
             if self.reduction == "root_mean":
                 zero = value == 0
                 scale = xp.where(zero, 0.0, scale * (0.5 / xp.where(zero, 1.0, value)))
@@ -277,6 +291,7 @@ class Criterion(Meaning):
         """The reduction and the denominator, if the arguments of a call say all the rest."""
         names: tuple[Any, Any] = self.reduction, self.denominator
         usual = self.axis is None and self.nan_targets == "propagate" and not self.loss.likelihood
+        usual = usual and not self.exact
         return names if usual and names in _SIMPLE else None
 
     def _single_sum(self, backend: Backend, call: Call, cast: bool = True) -> Prepared | None:
@@ -379,7 +394,11 @@ class Criterion(Meaning):
         # Along axes of length 1, counted stands for all of pred's elements.
         times = lengths([a for a in over if counted.shape[a] == 1])
         if weighted:
-            total = backend.xp.sum(counted, axis=axes) * times
+
+            def weights() -> Array:
+                return backend.xp.sum(counted, axis=axes) * times
+
+            total = calls.weight_of(self, inputs, weights) if self.exact else weights()
             if numerator is not None and total.shape != numerator.shape:
                 # One for several, which what is hidden may tell apart.
                 total = total + backend.xp.full_like(numerator, 0.0)

@@ -9,11 +9,14 @@ import numpy as np
 from l2core import fastpath
 from l2core.arrays import Array
 from l2core.backend import PlainBackend, register
+from l2core.integers import INTEGERS
 from l2core.numpy_namespace import XP
 
 
 class NumpyBackend(PlainBackend):
     """A class of its own, since NumPy's fast paths are not for every namespace."""
+
+    integers = INTEGERS
 
     @property
     def writes(self) -> bool:

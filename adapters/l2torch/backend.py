@@ -15,6 +15,7 @@ from l2core.backend import PlainPathOnly, register
 from l2core.call import Call
 from l2core.dtypes import dtype_name
 from l2torch import internals
+from l2torch.integers import INTEGERS, kept
 from l2torch.namespace import XP
 
 
@@ -200,6 +201,7 @@ class TorchBackend(PlainPathOnly):
 
     xp = XP
     arrays: tuple[type, ...] = (Tensor,)
+    integers = INTEGERS
 
     def widest_of(self, x: Tensor) -> str:
         return "float32" if x.device.type in WITHOUT_FLOAT64 else "float64"
@@ -266,6 +268,13 @@ class TorchBackend(PlainPathOnly):
         if torch.compiler.is_compiling() and not self.transforms():
             by = by.detach()  # autograd runs once there, and the weight's 0 would come of it
         return total + _summed(torch.where(where, weight * by, 0.0), axes)
+
+    def kept(self, value: Tensor, total: Callable[[], Tensor]) -> Tensor:
+        if not (torch.is_grad_enabled() or internals.recording() or self.transforms()):
+            return value
+        plain = total()
+        wanted = plain.requires_grad or internals.recording() or self.transforms()
+        return kept(value, plain) if wanted else value
 
     def detached(self, x: Tensor) -> Tensor:
         return x.detach()

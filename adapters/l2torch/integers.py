@@ -1,0 +1,93 @@
+"""PyTorch's 64-bit integers, for exact sums; and the value that keeps another's derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from l2torch import internals
+
+
+class TorchIntegers:
+    """See :class:`l2core.integers.Integers`."""
+
+    flushes = True  # torch.set_flush_denormal, and devices of their own
+
+    def threads(self) -> int:
+        return torch.get_num_threads()
+
+    def wide(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def bits(self, x: Tensor) -> Tensor:
+        return x.view(torch.int32 if x.element_size() == 4 else torch.int64).to(torch.int64)
+
+    def floats(self, bits: Tensor, dtype: str) -> Tensor:
+        narrow = dtype == "float32"
+        return bits.to(torch.int32 if narrow else torch.int64).view(getattr(torch, dtype))
+
+    def left(self, x: Tensor, n: Any) -> Tensor:
+        return x << n
+
+    def right(self, x: Tensor, n: Any) -> Tensor:
+        return x >> n
+
+    def binned(self, index: Tensor, values: Tensor, n: int) -> Tensor:
+        bins = torch.zeros((index.shape[0], n), dtype=torch.int64, device=index.device)
+        return bins.scatter_add(1, index, values)
+
+    def along(self, x: Tensor, index: Tensor) -> Tensor:
+        return torch.take_along_dim(x, index, -1)
+
+    def broadcast(self, x: Tensor, like: Tensor) -> Tensor:
+        return x.expand(like.shape)
+
+    def known(self, x: Tensor) -> Any:
+        usual = type(x) is Tensor and x.is_cpu and not torch.compiler.is_compiling()
+        return x.numpy() if usual and not internals.recording() else None
+
+    def array(self, x: Any) -> Tensor:
+        return torch.from_numpy(x)
+
+    def mended(self, x: Tensor, wrong: Tensor, right: Callable[[Any], Tensor]) -> Tensor:
+        (rows,) = torch.nonzero(wrong, as_tuple=True)
+        if rows.numel():
+            x = x.clone()
+            x[rows] = right(rows)
+        return x
+
+
+INTEGERS = TorchIntegers()
+
+
+class _Kept(Function):
+    """``value``, with the derivatives of ``total``."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Tensor, total: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return None, grads[0]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return tangents[1].clone()
+
+
+@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
+def kept(value: Tensor, total: Tensor) -> Tensor:
+    """See :class:`l2core.backend.Backend`."""
+    return cast(Tensor, _Kept.apply(value, total))  # type: ignore[no-untyped-call]

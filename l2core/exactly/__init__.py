@@ -1,0 +1,1 @@
+"""Sums that are not rounded, and quotients that are rounded once."""

@@ -1,0 +1,194 @@
+"""The two sums of a mean as tables, and its value: of the losses that are polynomials of numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from l2core.arrays import Array
+from l2core.backend import Backend
+from l2core.checks import EXACT
+from l2core.exactly.digits import LAYOUTS, Arithmetic, Digits, Layout, decoded_number
+from l2core.exactly.rounding import quotient
+from l2core.prepared import Prepared, elements
+
+class Rows(NamedTuple):
+    """The arrays of a call as matrices (D, M), of D outputs over M elements each, and what is asked.
+
+    ``weight`` and ``present`` may be None. ``kept`` is the shape of the D outputs.
+    """
+
+    backend: Backend
+    arithmetic: Arithmetic
+    pred: Array
+    target: Array
+    weight: Array | None
+    present: Array | None
+    kept: tuple[Any, ...]
+    dtype: str
+    power: int
+    halves: int
+
+    def taken(self, some: Any) -> Rows:
+        """These outputs alone."""
+        arrays = (self.pred, self.target, self.weight, self.present)
+        p, t, w, m = (None if x is None else x[some] for x in arrays)
+        return self._replace(pred=p, target=t, weight=w, present=m)
+
+
+def rows_of(meaning: Any, inputs: Prepared) -> Rows:
+    """Absent elements are 0 in pred, target and weight."""
+    backend = inputs.backend
+    arithmetic = Arithmetic(backend.xp, backend.integers)
+    pred, target, _ = elements(inputs)
+    rank = len(pred.shape)
+    axes = tuple(range(rank)) if inputs.axes is None else inputs.axes
+    if meaning.reduction == "none":
+        axes = ()
+    kept = [a for a in range(rank) if a not in axes]
+    shape = [_static(pred.shape[a]) for a in kept]
+    lengths = [_static(pred.shape[a]) for a in axes]
+
+    def flat(x: Array | None) -> Array | None:
+        if x is None:
+            return None
+        x = backend.integers.broadcast(x, pred)
+        x = backend.xp.permute_dims(x, (*kept, *axes)) if rank else x
+        return backend.xp.reshape(x, _two(shape, lengths))
+
+    power, halves = EXACT[type(meaning.loss)]
+    return Rows(
+        backend,
+        arithmetic,
+        flat(pred),
+        flat(target),
+        flat(inputs.weight),
+        flat(inputs.present),
+        tuple(shape),
+        inputs.real,
+        power,
+        halves,
+    )
+
+
+def _static(n: Any) -> int | None:
+    return n if isinstance(n, int) else None
+
+
+def _two(kept: list[int | None], reduced: list[int | None]) -> tuple[int, int]:
+    """The lengths of a matrix; one may be open while tracing."""
+    found = [-1 if None in part else math.prod(part) for part in (kept, reduced)]  # type: ignore[arg-type]
+    if found == [-1, -1]:
+        raise ValueError(
+            "exact: expected known lengths along the reduced axes, or along the others, got both open "
+            "while tracing"
+        )
+    return found[0], found[1]
+
+
+def numerator(rows: Rows, layout: Layout) -> Array:
+    """The table (D, columns) of Σ ω·|r|^k."""
+    arithmetic, dtype, xp = rows.arithmetic, rows.dtype, rows.backend.xp
+    p, t = (arithmetic.decoded(x, dtype) for x in (rows.pred, rows.target))
+    if rows.power == 2:
+        cross = arithmetic.times(arithmetic.product(p, t), -2)
+        parts = [arithmetic.product(p, p), cross, arithmetic.product(t, t)]
+    else:
+        order = arithmetic.order(rows.pred, dtype) < arithmetic.order(rows.target, dtype)
+        one = 0 * p.place + 1
+        sign = xp.where(order, -one, one)
+        parts = [arithmetic.times(p, sign), arithmetic.times(t, -sign)]
+    arrays = [rows.pred, rows.target]
+    r = rows.pred - rows.target
+    x = r * r if rows.power == 2 else xp.abs(r)
+    if rows.weight is not None:
+        w = arithmetic.decoded(rows.weight, dtype)
+        parts = [arithmetic.product(part, w) for part in parts]
+        arrays.append(rows.weight)
+        x = rows.weight * x
+    return _table(arithmetic, parts, arrays, x, dtype, layout)
+
+
+def _table(
+    arithmetic: Arithmetic,
+    parts: list[Digits],
+    arrays: list[Array],
+    x: Array,
+    dtype: str,
+    layout: Layout,
+) -> Array:
+    """The table of these parts of x, with counts of what is not finite in the arrays."""
+    xp = arithmetic.xp
+    finite = arithmetic.finite(arrays[0], dtype)
+    for each in arrays[1:]:
+        finite = finite & arithmetic.finite(each, dtype)
+    kept = [
+        Digits(
+            xp.where(finite, part.place, 0 * part.place),
+            tuple(xp.where(finite, d, 0 * d) for d in part.digits),
+        )
+        for part in parts
+    ]
+    table = arithmetic.carried(arithmetic.summed(kept, layout), layout)
+    counts = [xp.isnan(x), x > 0, x < 0]
+    each = [xp.sum(xp.where(~finite & c, 0 * parts[0].place + 1, 0 * parts[0].place), axis=(1,)) for c in counts]
+    return arithmetic.flagged(table, each, layout)
+
+
+def denominator(meaning: Any, inputs: Prepared, rows: Rows, layout: Layout) -> Array:
+    """The table (D, columns), or (1, columns), of what the sum is divided by."""
+    arithmetic, backend = rows.arithmetic, rows.backend
+    if meaning.reduction in ("none", "sum"):
+        return number(rows, 1, layout)
+    if inputs.denominator is not None:
+        if not isinstance(inputs.denominator, backend.arrays):
+            return number(rows, inputs.denominator, layout)
+        given = backend.xp.reshape(inputs.denominator, (-1, 1))
+        parts = [arithmetic.decoded(given, rows.dtype)]
+        return _table(arithmetic, parts, [given], given, rows.dtype, layout)
+    by = meaning.denominator
+    if not isinstance(by, str):
+        return number(rows, by, layout)
+    if by == "weight" and rows.weight is not None:
+        w = rows.weight
+        parts = [arithmetic.decoded(w, rows.dtype)]
+        return _table(arithmetic, parts, [w], w, rows.dtype, layout)
+    if by in ("weight", "count") and rows.present is not None:
+        one = arithmetic.integers.bits(rows.pred) * 0
+        count = backend.xp.sum(backend.xp.where(rows.present, one + 1, one), axis=(1,))
+    else:
+        axes = range(len(inputs.pred.shape)) if inputs.axes is None else inputs.axes
+        over = [0] if by == "batch" else axes
+        count = math.prod([backend.length(inputs.pred, axis) for axis in over])
+        if not isinstance(count, backend.arrays):
+            return number(rows, count, layout)
+        count = backend.xp.reshape(backend.xp.astype(count, backend.xp.int64), (1,))
+    part = arithmetic.placed(count[:, None], 0 * count[:, None], 3)
+    return arithmetic.summed([part], layout)
+
+
+def number(rows: Rows, x: float, layout: Layout) -> Array:
+    """The table (1, columns) of a Python number."""
+    table = np.zeros((1, layout.columns), np.int64)
+    for place, digit in decoded_number(float(x)):
+        table[0, place - layout.low] = digit
+    return rows.backend.constant(table, rows.pred)
+
+
+def layout_of(meaning: Any, inputs: Prepared) -> Layout:
+    """That of the loss's dtype, or the wider one where a number is given that float32 has not."""
+    by = meaning.denominator if inputs.denominator is None else inputs.denominator
+    odd = isinstance(by, float) and float(np.float32(by)) != by
+    return LAYOUTS["float64" if odd else inputs.real]
+
+
+def value_of_tables(
+    rows: Rows, a: Array, b: Array, layout: Layout, root: bool, empty: float
+) -> Array:
+    """(D,) numbers, rounded once."""
+    if rows.halves != 1:
+        b = b * rows.halves
+    b = rows.arithmetic.integers.broadcast(b, a)
+    return quotient(rows.arithmetic, a, b, layout, rows.dtype, root, empty)

@@ -1,0 +1,153 @@
+"""The two sums of a mean as integers, which add up exactly over any split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from l2core.arrays import Array, kind_of
+from l2core.backend import backend_of
+from l2core.exactly.digits import LAYOUTS, Arithmetic
+from l2core.exactly.rounding import quotient
+from l2core.exactly.sums import denominator, layout_of, numerator, rows_of
+from l2core.prepared import Prepared
+
+LEADING = {layout.columns: layout for layout in LAYOUTS.values()}
+
+
+@dataclass(frozen=True)
+class ExactTerms:
+    """The two sums of a mean of a criterion with ``exact=True``; ``sum(parts).value()`` is rounded once.
+
+    ``numerator`` and ``denominator`` are tables of int64, (*outputs, columns): digits in base 2^24 by
+    their place, and counts of NaN, inf and -inf. So they add up as integers: over micro-batches, files
+    and devices, in any order, and in an all-reduce of int64 over fewer than 2^38 ranks. They have no
+    gradient.
+    """
+
+    numerator: Array
+    denominator: Array
+    dtype: str
+    root: bool = False
+    empty: str = "nan"
+
+    __array_ufunc__ = None
+
+    def __add__(self, other: object) -> ExactTerms:
+        if not isinstance(other, ExactTerms):
+            return NotImplemented
+        if (self.root, self.empty) != (other.root, other.empty):
+            raise ValueError(
+                "ExactTerms: expected terms of the same criterion, got "
+                f"root={self.root}, empty={self.empty!r} and "
+                f"root={other.root}, empty={other.empty!r}"
+            )
+        dtype = max(self.dtype, other.dtype, key=lambda name: LAYOUTS[name].size)
+        columns = max(self.numerator.shape[-1], other.numerator.shape[-1])
+        a, b = self._wide(columns), other._wide(columns)
+        arithmetic = _arithmetic(self.numerator)
+        with arithmetic.integers.wide():
+            tables = [
+                arithmetic.carried(x + y, LEADING[columns])
+                for x, y in ((a.numerator, b.numerator), (a.denominator, b.denominator))
+            ]
+        return replace(self, numerator=tables[0], denominator=tables[1], dtype=dtype)
+
+    def __radd__(self, other: object) -> ExactTerms:
+        if isinstance(other, int) and other == 0:  # where sum() starts
+            return self
+        return NotImplemented
+
+    def __mul__(self, times: Any) -> ExactTerms:
+        """As many times the same data."""
+        if not isinstance(times, Integral) or isinstance(times, bool) or not 0 <= times < 1 << 38:
+            return NotImplemented
+        arithmetic = _arithmetic(self.numerator)
+        layout = LEADING[self.numerator.shape[-1]]
+        with arithmetic.integers.wide():
+            return self._each(lambda x: arithmetic.carried(x * int(times), layout))
+
+    __rmul__ = __mul__
+
+    def value(self) -> Array:
+        """numerator / denominator, or its square root, rounded once."""
+        arithmetic = _arithmetic(self.numerator)
+        columns = self.numerator.shape[-1]
+        layout, xp = LEADING[columns], arithmetic.xp
+        kept = self.numerator.shape[:-1]
+        with arithmetic.integers.wide():
+            a, b = (
+                xp.reshape(x, (-1, columns)) for x in (self.numerator, self.denominator)
+            )
+            b = arithmetic.integers.broadcast(b, a)
+            empty = math.nan if self.empty == "nan" else 0.0
+            found = quotient(arithmetic, a, b, layout, self.dtype, self.root, empty)
+            return xp.reshape(found, tuple(kept))
+
+    def item(self) -> float:
+        """The value as a Python number; only of terms without axes. It waits for the device."""
+        return float(self.value())
+
+    def detach(self) -> ExactTerms:
+        """The same: integers have no gradient."""
+        return self
+
+    def to(self, where: Any) -> ExactTerms:
+        """The same on another device."""
+        backend = backend_of(self.numerator, "numerator")
+        return self._each(lambda x: backend.moved(x, where))
+
+    def _whole(self) -> ExactTerms:
+        return self
+
+    def _each(self, f: Callable[[Any], Any]) -> ExactTerms:
+        return replace(self, numerator=f(self.numerator), denominator=f(self.denominator))
+
+    def _wide(self, columns: int) -> ExactTerms:
+        """In tables of so many columns."""
+        own = self.numerator.shape[-1]
+        if own == columns:
+            return self
+        old, new = LEADING[own], LEADING[columns]
+        place = np.arange(columns) + new.low - old.low
+        place[new.size :] = old.size + np.arange(columns - new.size)
+        there = (place >= 0) & ((place < old.size) | (np.arange(columns) >= new.size))
+        backend = backend_of(self.numerator, "numerator")
+        arithmetic = _arithmetic(self.numerator)
+        with arithmetic.integers.wide():
+            index, kept = (
+                backend.constant(x.astype(np.int64), self.numerator)
+                for x in (np.where(there, place, 0), there)
+            )
+            return self._each(lambda x: backend.xp.take(x, index, axis=-1) * kept)
+
+
+def _arithmetic(table: Array) -> Arithmetic:
+    backend = backend_of(table, "numerator")
+    if backend.integers is None:
+        raise TypeError(f"numerator: expected an array with exact sums, got {kind_of(table)}")
+    return Arithmetic(backend.xp, backend.integers)
+
+
+def terms(meaning: Any, inputs: Prepared) -> ExactTerms:
+    """Those of a call."""
+    backend = inputs.backend
+    with backend.integers.wide():
+        rows = rows_of(meaning, inputs)
+        layout = layout_of(meaning, inputs)
+        a = numerator(rows, layout)
+        b = denominator(meaning, inputs, rows, layout)
+        if rows.halves != 1:
+            b = rows.arithmetic.carried(b * rows.halves, layout)
+        shape = tuple(-1 if n is None else n for n in rows.kept)
+        own = () if b.shape[0] == 1 and a.shape[0] != 1 else shape
+        a, b = (
+            backend.xp.reshape(x, (*lead, layout.columns)) for x, lead in ((a, shape), (b, own))
+        )
+    root = meaning.reduction == "root_mean"
+    return ExactTerms(a, b, inputs.real, root, meaning.empty)

@@ -1,0 +1,306 @@
+"""The correctly rounded value: in float64 where that is sure, else from tables."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from l2core.arrays import Array
+from l2core.backend import Backend
+from l2core.call import Call
+from l2core.checks import EXACT
+from l2core.exactly.rounding import quotient
+from l2core.exactly.sums import (
+    Rows,
+    denominator,
+    layout_of,
+    number,
+    numerator,
+    rows_of,
+    value_of_tables,
+)
+from l2core.onepass import ROW, SHORT, Operands, one_pass, rule
+from l2core.prepared import Prepared, single_sum
+
+BLOCK = 1 << 14
+"""Elements of a row of float64 sums."""
+UNIT = 2.0**-53
+LEAST, NORMAL = 2.0**-60, 2.0**-125
+"""Means and values from which on it does not matter that XLA takes subnormal inputs and results for 0:
+2^-126 of such an |r|, or of its root, is far below what float64 rounds."""
+
+
+class Near(NamedTuple):
+    """Float64 sums of a call: Σ ω·rho and Σ ω (or how many), (D,) or numbers, whether all ω are >= 0,
+    and the height of the trees that they were added by."""
+
+    total: Any
+    weight: Any
+    positive: Any
+    height: Any
+    flushed: bool
+    """Whether subnormal inputs may have been taken for 0."""
+
+
+def value(meaning: Any, inputs: Prepared) -> Array:
+    """The value, of the shape of the outputs."""
+    backend = inputs.backend
+    with backend.integers.wide():
+        rows = rows_of(meaning, inputs)
+        layout = layout_of(meaning, inputs)
+
+        def exact(some: Any) -> Array:
+            part = rows if some is None else rows.taken(some)
+            a = numerator(part, layout)
+            b = denominator(meaning, inputs, part, layout)
+            if some is not None and b.shape[0] == rows.pred.shape[0]:
+                b = b[some]
+            empty = math.nan if meaning.empty == "nan" else 0.0
+            return value_of_tables(part, a, b, layout, meaning.reduction == "root_mean", empty)
+
+        if rows.dtype == "float32":
+            near = _near(rows)
+            found, sure = _rounded(meaning, inputs, rows, near)
+            found = backend.integers.mended(found, ~sure, exact)
+        else:
+            found = exact(None)
+        return backend.xp.reshape(found, tuple(-1 if n is None else n for n in rows.kept))
+
+
+def weights(meaning: Any, inputs: Prepared) -> Array:
+    """Σ ω, rounded once, of the shape of the outputs."""
+    backend = inputs.backend
+    with backend.integers.wide():
+        rows = rows_of(meaning, inputs)
+        layout, xp = layout_of(meaning, inputs), backend.xp
+
+        def exact(some: Any) -> Array:
+            part = rows if some is None else rows.taken(some)
+            b = denominator(meaning, inputs, part, layout)
+            one = backend.integers.broadcast(number(rows, 1, layout), b)
+            return quotient(rows.arithmetic, b, one, layout, rows.dtype, False)
+
+        if rows.dtype == "float32":
+            w = xp.astype(rows.weight, xp.float64)
+            total, height = _summed(w, backend)
+            low, high = (xp.astype(total * x, xp.float32) for x in _around(height))
+            known = (low == high) & (low >= NORMAL) & (total < math.inf) & _positive(rows, w)
+            found = backend.integers.mended(xp.astype(total, xp.float32), ~known, exact)
+        else:
+            found = exact(None)
+        return backend.xp.reshape(found, tuple(-1 if n is None else n for n in rows.kept))
+
+
+def _positive(rows: Rows, w: Array) -> Array:
+    """(D,) where no weight is negative, nor taken for 0."""
+    xp = rows.backend.xp
+    if rows.weight.shape[1] == 0:
+        return xp.sum(w, axis=(1,)) == 0
+    found = xp.min(w, axis=-1) >= 0
+    return found & ~_any(rows, _subnormal(rows, rows.weight)) if rows.backend.integers.flushes else found
+
+
+def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:
+    """The value over everything of float32 arrays on the host, in one pass by NumPy; None if that does
+    not tell it."""
+    if meaning.reduction == "none" or meaning.axis is not None or not call.pred.shape:
+        return None
+    if call.denominator is not None and not isinstance(call.denominator, Real):
+        return None
+    inputs = single_sum(meaning, backend, call, cast=False)
+    if inputs is None or inputs.real != "float32" or not math.prod(call.pred.shape):
+        return None
+    weight = inputs.weight
+    mask = inputs.present if weight is None else None
+    given = call.pred, call.target, weight, mask
+    found = [x if x is None or isinstance(x, np.ndarray) else backend.host(x) for x in given]
+    if [x is None for x in found] != [x is None for x in given]:
+        return None
+    by = _host_divisor(meaning, call, found[2], found[3])
+    near = _host_sum(meaning, backend, found)
+    if by is None or near is None:
+        return None
+    q = near.total / by if by else math.nan
+    if meaning.reduction == "root_mean" and q >= 0:
+        q = math.sqrt(q)
+    if not q <= _LARGEST:
+        return None
+    low, high = (float(np.float32(q * x)) for x in _around(near.height))
+    if low != high or not near.positive:
+        return None
+    if not (low >= NORMAL and near.total >= near.weight * LEAST):
+        if near.total != 0 or _flushing():
+            return None
+    return backend.scalar(low, "float32", call.pred)
+
+
+_LARGEST = float(np.finfo(np.float32).max) * (1 - 2.0**-20)
+
+
+def _around(height: Any) -> tuple[Any, Any]:
+    """By what a quotient of float64 sums may be off.
+
+    A sum of terms >= 0 over a tree of height h errs by less than (h + 1) units of 2^-53 of itself,
+    each term by 4 (a difference, a square, a product), the quotient and its bounds by 4 more.
+    """
+    e = (height + 24) * UNIT
+    return 1.0 - e, 1.0 + e
+
+
+def _host_divisor(meaning: Any, call: Call, weight: Any, mask: Any) -> float | None:
+    """What the sum is divided by, in float64; None where it takes another pass."""
+    if meaning.reduction == "sum":
+        return 1.0
+    by = meaning.denominator if call.denominator is None else call.denominator
+    size = math.prod(call.pred.shape)
+    if by == "batch":
+        return float(call.pred.shape[0])
+    if not isinstance(by, str) or by == "size" or (weight is None and mask is None):
+        return float(size if isinstance(by, str) else by)
+    if weight is not None:
+        total = float(np.sum(weight, dtype=np.float64))
+        return total * (size // weight.size) if by == "weight" else None
+    return float(np.count_nonzero(mask)) * (size // mask.size)
+
+
+def _host_sum(meaning: Any, backend: Backend, arrays: Any) -> Near | None:
+    """In one pass."""
+    p, t, w, m = arrays
+    if w is None and m is None and p.size <= SHORT:
+        r = np.subtract(p, t, dtype=np.float64, casting="unsafe").ravel()
+        rho = float(np.abs(r).sum() if EXACT[type(meaning.loss)][0] == 1 else r.dot(r))
+        return Near(rho / EXACT[type(meaning.loss)][1], p.size, True, SHORT, False)
+    if not all(x is None or x.flags.c_contiguous for x in arrays):
+        return None
+    operands = Operands(p, t, w, m, None, np.dtype(np.float64))
+    total = one_pass(rule(meaning.loss), operands, None, backend.integers.threads())
+    factor = w if m is None else m
+    times = p.size if factor is None else p.size // factor.size
+    weight = times if factor is None else float(np.sum(factor, dtype=np.float64)) * times
+    # Rows, then their sums, which NumPy adds in pairs from 128 on; 8192 weights at a time.
+    height = ROW + 256 + (0 if w is None else 8192 + w.size // 8192)
+    return Near(total, weight, w is None or bool(np.min(w) >= 0), height, False)
+
+
+def _flushing() -> bool:
+    """Whether this thread takes subnormal numbers for 0 (torch.set_flush_denormal)."""
+    return not float(_SUBNORMAL.astype(np.float64)[0]) > 0
+
+
+_SUBNORMAL = np.array([1e-40], np.float32)
+
+
+def _near(rows: Rows) -> Near:
+    """The same by the framework's own sums, of each output."""
+    xp, backend = rows.backend.xp, rows.backend
+    p, t = (xp.astype(x, xp.float64) for x in (rows.pred, rows.target))
+    r = p - t
+    rho = r * r if rows.power == 2 else xp.abs(r)
+    if rows.halves != 1:
+        rho = rho * (1 / rows.halves)
+    flushed = backend.integers.flushes
+    if rows.weight is None:
+        total, height = _summed(rho, backend)
+        n = backend.length(rows.pred, 1)
+        n = xp.astype(n, xp.float64) if isinstance(n, backend.arrays) else float(n)
+        return Near(total, n, True, height, flushed)
+    w = xp.astype(rows.weight, xp.float64)
+    (total, height), (weight, _) = (_summed(x, backend) for x in (w * rho, w))
+    return Near(total, weight, _positive(rows, w), 2 * height, flushed)
+
+
+def _summed(x: Array, backend: Backend) -> tuple[Array, Any]:
+    """Sums along the second axis, and how high their trees may be."""
+    xp, m = backend.xp, x.shape[1]
+    if not isinstance(m, int):
+        return xp.sum(x, axis=(1,)), xp.astype(backend.length(x, 1), xp.float64)
+    if m <= BLOCK:
+        return xp.sum(x, axis=(1,)), m
+    full = m // BLOCK * BLOCK
+    rows = xp.reshape(x[:, :full], (-1, m // BLOCK, BLOCK))
+    total = xp.sum(xp.sum(rows, axis=(2,)), axis=(1,))
+    if full < m:
+        total = total + xp.sum(x[:, full:], axis=(1,))
+    return total, BLOCK + m // BLOCK + 1
+
+
+def _rounded(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> tuple[Array, Array]:
+    """(D,) float32 values, and where no other is possible.
+
+    If all that lies within the bounds rounds to one number, the value is that.
+    """
+    xp = rows.backend.xp
+    q = near.total / _divisor(meaning, inputs, rows, near)
+    if not isinstance(q, rows.backend.arrays):
+        q = xp.full_like(xp.astype(rows.pred[:, 0], xp.float64), q)
+    if meaning.reduction == "root_mean":
+        q = xp.sqrt(q)
+    low, high = (xp.astype(q * x, xp.float32) for x in _around(near.height))
+    total = near.total + 0.0 * q
+    enough = (total >= near.weight * LEAST) & (xp.abs(low) >= NORMAL)
+    if not near.flushed:
+        enough = enough | (total == 0)
+    sure = (low == high) & (q < math.inf) & enough & near.positive
+    if meaning.reduction == "none":
+        sure = sure | _unrounded(rows)
+    return xp.astype(q, xp.float32), sure
+
+
+def _divisor(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> Any:
+    """What the sum is divided by, in float64: exact but for sums of weights, and one rounding."""
+    if meaning.reduction in ("none", "sum"):
+        return 1.0
+    backend = rows.backend
+    xp = backend.xp
+    given = inputs.denominator
+    if given is not None:
+        array = isinstance(given, backend.arrays)
+        return xp.reshape(xp.astype(given, xp.float64), (-1,)) if array else given
+    by = meaning.denominator
+    if not isinstance(by, str):
+        return by
+    if by == "weight" and (rows.weight is not None or rows.present is None):
+        return near.weight
+    if by in ("weight", "count") and rows.present is not None:
+        one = xp.full_like(xp.astype(rows.pred, xp.float64), 1.0)
+        return xp.sum(xp.where(rows.present, one, 0.0), axis=(1,))
+    axes = range(len(inputs.pred.shape)) if inputs.axes is None else inputs.axes
+    n = math.prod([backend.length(inputs.pred, a) for a in ([0] if by == "batch" else axes)])
+    return xp.astype(n, xp.float64) if isinstance(n, backend.arrays) else float(n)
+
+
+def _unrounded(rows: Rows) -> Array:
+    """(D,) where the one term of each output has not been rounded in float64: ties are."""
+    arithmetic, xp, integers = rows.arithmetic, rows.backend.xp, rows.backend.integers
+    p, t = (xp.astype(x[:, 0], xp.float64) for x in (rows.pred, rows.target))
+    r = p - t
+    v = p - r
+    whole = (p - (r + v)) + (v - t) == 0
+    rho = r
+    if rows.power == 2:
+        whole = whole & (integers.bits(r) & ((1 << 27) - 1) == 0)
+        rho = r * r
+    for x in (rows.pred, rows.target):
+        whole = whole & ~_subnormal(rows, x[:, 0])
+    if rows.weight is not None:
+        w = rows.weight[:, 0]
+        whole = whole & (integers.bits(rho) & ((1 << 24) - 1) == 0) & ~_subnormal(rows, w)
+        rho = xp.astype(w, xp.float64) * rho
+    size = xp.abs(xp.astype(rho, xp.float32))
+    del arithmetic
+    return whole & (((size >= NORMAL) & (size < math.inf)) | (rho == 0))
+
+
+def _subnormal(rows: Rows, x: Array) -> Array:
+    """Where a float32 number is: by its bits, since comparisons may take it for 0."""
+    size = rows.arithmetic.integers.bits(x) & 0x7FFFFFFF
+    return (size > 0) & (size < 1 << 23)
+
+
+def _any(rows: Rows, condition: Array) -> Array:
+    """Whether it holds for any element of an output."""
+    xp = rows.backend.xp
+    return xp.sum(xp.astype(condition, xp.float32), axis=(1,)) > 0

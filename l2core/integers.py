@@ -1,0 +1,134 @@
+"""What exact sums ask of a framework beside its namespace: 64-bit integers, and a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import numpy as np
+
+from l2core.arrays import Array
+
+
+class Integers(Protocol):
+    """Operations on int64 arrays. Nothing here rounds, and nothing has a derivative."""
+
+    @property
+    def flushes(self) -> bool:
+        """Whether arithmetic takes subnormal numbers for 0."""
+        ...
+
+    def threads(self) -> int:
+        """How many a pass over an array on the host may use."""
+        ...
+
+    def wide(self) -> AbstractContextManager[Any]:
+        """A context with 64-bit types."""
+        ...
+
+    def bits(self, x: Array) -> Array:
+        """The bits of float32 or float64 numbers as int64, of the same sign."""
+        ...
+
+    def floats(self, bits: Array, dtype: str) -> Array:
+        """The float32 or float64 numbers of these bits (int64, >= 0)."""
+        ...
+
+    def left(self, x: Array, n: Any) -> Array:
+        """x · 2^n."""
+        ...
+
+    def right(self, x: Array, n: Any) -> Array:
+        """floor(x / 2^n)."""
+        ...
+
+    def binned(self, index: Array, values: Array, n: int) -> Array:
+        """Σ of the values of each of n bins, along the last axis: (D, M) and (D, M) to (D, n)."""
+        ...
+
+    def along(self, x: Array, index: Array) -> Array:
+        """x[..., index] along the last axis, of equal leading axes."""
+        ...
+
+    def broadcast(self, x: Array, like: Array) -> Array:
+        """x in the shape of ``like``."""
+        ...
+
+    def known(self, x: Array) -> np.ndarray[Any, Any] | None:
+        """x as NumPy's, where it lies on the host and is known already; else None."""
+        ...
+
+    def array(self, x: np.ndarray[Any, Any]) -> Array:
+        """NumPy's array as the framework's, on the host."""
+        ...
+
+    def mended(
+        self, x: Array, wrong: Array, right: Callable[[Any], Array]
+    ) -> Array:
+        """x (D,), with the elements of ``right(rows)`` where ``wrong``, which runs only if any are.
+
+        ``rows`` are their numbers, or None for all: where the data are not known yet.
+        """
+        ...
+
+
+class NumpyIntegers:
+    """NumPy's. A bin's sum may be of up to 2^28 values below 2^24."""
+
+    flushes = False
+
+    def threads(self) -> int:
+        return 1
+
+    def wide(self) -> AbstractContextManager[Any]:
+        return np.errstate(all="ignore")
+
+    def bits(self, x: Array) -> Array:
+        x = np.asarray(x)
+        return x.view(np.int32 if x.dtype.itemsize == 4 else np.int64).astype(np.int64)
+
+    def floats(self, bits: Array, dtype: str) -> Array:
+        bits = np.asarray(bits)
+        return bits.astype(np.int32 if dtype == "float32" else np.int64).view(dtype)
+
+    def left(self, x: Array, n: Any) -> Array:
+        return x << n
+
+    def right(self, x: Array, n: Any) -> Array:
+        return x >> n
+
+    def binned(self, index: Array, values: Array, n: int) -> Array:
+        # In float64, which holds what so many add up to; one count per row.
+        rows = len(index)
+        flat = (index + n * np.arange(rows)[:, None]).ravel()
+        total = np.zeros(rows * n, np.int64)
+        for i in range(0, flat.size, _COUNTED):
+            part = slice(i, i + _COUNTED)
+            found = np.bincount(flat[part], values.ravel()[part], rows * n)
+            total += found.astype(np.int64)
+        return total.reshape(rows, n)
+
+    def along(self, x: Array, index: Array) -> Array:
+        return np.take_along_axis(x, index, -1)
+
+    def broadcast(self, x: Array, like: Array) -> Array:
+        return np.broadcast_to(x, like.shape)
+
+    def known(self, x: Array) -> np.ndarray[Any, Any] | None:
+        return np.asarray(x)
+
+    def array(self, x: np.ndarray[Any, Any]) -> Array:
+        return x
+
+    def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:
+        (rows,) = np.nonzero(wrong)
+        if len(rows):
+            x = x.copy()
+            x[rows] = right(rows)
+        return x
+
+
+_COUNTED = 1 << 22
+"""Values below 2^24 whose sums float64 holds with much to spare, and few enough to stay in cache."""
+INTEGERS = NumpyIntegers()
