@@ -63,6 +63,17 @@ class Integers(Protocol):
         """NumPy's array as the framework's, on the host."""
         ...
 
+    def on_host(
+        self,
+        f: Callable[..., np.ndarray[Any, Any]],
+        arrays: tuple[Array | None, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+    ) -> Array | None:
+        """f of NumPy's arrays, of this shape and dtype, where a compiler may call it while it runs; else
+        None: then it is done in the framework's own integers."""
+        ...
+
     def mended(
         self, x: Array, wrong: Array, right: Callable[[Any], Array]
     ) -> Array:
@@ -76,7 +87,10 @@ class Integers(Protocol):
 class NumpyIntegers:
     """NumPy's. A bin's sum may be of up to 2^28 values below 2^24."""
 
-    flushes = False
+    @property
+    def flushes(self) -> bool:
+        """Whether this thread does: XLA's, and after torch.set_flush_denormal."""
+        return not float(_SUBNORMAL.astype(np.float64)[0]) > 0
 
     def threads(self) -> int:
         return 1
@@ -121,6 +135,15 @@ class NumpyIntegers:
     def array(self, x: np.ndarray[Any, Any]) -> Array:
         return x
 
+    def on_host(
+        self,
+        f: Callable[..., np.ndarray[Any, Any]],
+        arrays: tuple[Array | None, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+    ) -> None:
+        return None
+
     def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:
         (rows,) = np.nonzero(wrong)
         if len(rows):
@@ -131,4 +154,5 @@ class NumpyIntegers:
 
 _COUNTED = 1 << 22
 """Values below 2^24 whose sums float64 holds with much to spare, and few enough to stay in cache."""
+_SUBNORMAL = np.array([1e-40], np.float32)
 INTEGERS = NumpyIntegers()

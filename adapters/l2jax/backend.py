@@ -17,6 +17,7 @@ from l2core import Loss, fastpath
 from l2core.arrays import Namespace
 from l2core.backend import PlainPathOnly
 from l2core.compensated import added
+from l2jax.integers import INTEGERS, kept
 
 
 class _Jax:
@@ -123,6 +124,7 @@ class JaxBackend(PlainPathOnly):
 
     xp = XP
     arrays: tuple[type, ...] = (jax.Array,)
+    integers = INTEGERS
 
     @property
     def widest(self) -> str:
@@ -144,6 +146,9 @@ class JaxBackend(PlainPathOnly):
         axes: tuple[int, ...] | None,
     ) -> Array:
         return _with_slope(slope, axes, total, weight, *arguments)
+
+    def kept(self, value: Array, total: Callable[[], Array]) -> Array:
+        return cast(Array, kept(value, total()))
 
     def detached(self, x: Array) -> Array:
         return jax.lax.stop_gradient(x)

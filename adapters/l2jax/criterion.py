@@ -19,11 +19,15 @@ from l2core.backend import Backend, check_array, narrowed
 from l2core.call import Call
 from l2core.checks import check_given_denominator, check_out, check_parameters
 from l2core.config import Axis, LossLike
+from l2core.exactly.terms import ExactTerms
 from l2core.dtypes import KNOWN, compute_dtypes, dtype_name
 from l2core.numpy_backend import NUMPY
 from l2core.reach import value_over
 from l2jax.backend import BACKEND
 
+tree_util.register_dataclass(
+    ExactTerms, data_fields=["numerator", "denominator"], meta_fields=["dtype", "root", "empty"]
+)
 tree_util.register_dataclass(
     Terms, data_fields=["numerator", "denominator", "compensation"], meta_fields=["root", "empty"]
 )
@@ -58,10 +62,11 @@ class Criterion(l2core.Criterion):
         axis: Axis = None,
         empty: str = "nan",
         nan_targets: str = "propagate",
+        exact: bool = False,
         *,
         axis_name: Any = None,
     ) -> None:
-        super().__init__(loss, reduction, denominator, axis, empty, nan_targets)
+        super().__init__(loss, reduction, denominator, axis, empty, nan_targets, exact)
         names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
         if axis_name == () or not all(isinstance(x, str) or x is axis_name is None for x in names):
             raise TypeError(

@@ -106,6 +106,7 @@ class Criterion(Attributes, nn.Module):
         axis: Axis = None,
         empty: str = "nan",
         nan_targets: str = "propagate",
+        exact: bool = False,
         *,
         process_group: Any = None,
         gradients: str = "average",
@@ -115,7 +116,9 @@ class Criterion(Attributes, nn.Module):
             self.gradients = gradients
         if process_group is not None:
             self.process_group = process_group
-        self.criterion = CoreCriterion(loss, reduction, denominator, axis, empty, nan_targets)
+        self.criterion = CoreCriterion(
+            loss, reduction, denominator, axis, empty, nan_targets, exact
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         """As of any of ours; what is set as a group is no submodule, whatever it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from l2core.backend import Backend
 from l2core.checks import EXACT
 from l2core.exactly.digits import LAYOUTS, Arithmetic, Digits, Layout, decoded_number
 from l2core.exactly.rounding import quotient
+from l2core.numpy_backend import NUMPY
 from l2core.prepared import Prepared, elements
 
 class Rows(NamedTuple):
@@ -192,3 +194,26 @@ def value_of_tables(
         b = b * rows.halves
     b = rows.arithmetic.integers.broadcast(b, a)
     return quotient(rows.arithmetic, a, b, layout, rows.dtype, root, empty)
+
+
+def on_host(
+    f: Callable[[Prepared], Any], inputs: Prepared, shape: tuple[Any, ...], dtype: str
+) -> Array | None:
+    """f of the same call in NumPy, where the framework asks for it; see :class:`l2core.integers.Integers`."""
+    fixed = inputs.denominator
+    given = fixed if isinstance(fixed, inputs.backend.arrays) else None
+    arrays = inputs.pred, inputs.target, inputs.weight, inputs.present, given
+
+    def called(*arrays: Any) -> Any:
+        p, t, w, m, d = (None if x is None else np.asarray(x) for x in arrays)
+        own = inputs._replace(
+            backend=NUMPY,
+            pred=p,
+            target=t,
+            weight=w,
+            present=m,
+            denominator=fixed if d is None else d,
+        )
+        return np.asarray(f(own), dtype)
+
+    return inputs.backend.integers.on_host(called, arrays, shape, dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -14,7 +15,7 @@ from l2core.arrays import Array, kind_of
 from l2core.backend import backend_of
 from l2core.exactly.digits import LAYOUTS, Arithmetic
 from l2core.exactly.rounding import quotient
-from l2core.exactly.sums import denominator, layout_of, numerator, rows_of
+from l2core.exactly.sums import denominator, layout_of, numerator, on_host, rows_of
 from l2core.prepared import Prepared
 
 LEADING = {layout.columns: layout for layout in LAYOUTS.values()}
@@ -26,8 +27,8 @@ class ExactTerms:
 
     ``numerator`` and ``denominator`` are tables of int64, (*outputs, columns): digits in base 2^24 by
     their place, and counts of NaN, inf and -inf. So they add up as integers: over micro-batches, files
-    and devices, in any order, and in an all-reduce of int64 over fewer than 2^38 ranks. They have no
-    gradient.
+    and devices, in any order, and in an all-reduce of int64 over any number of ranks below 2^30. They have
+    no gradient.
     """
 
     numerator: Array
@@ -50,13 +51,9 @@ class ExactTerms:
         dtype = max(self.dtype, other.dtype, key=lambda name: LAYOUTS[name].size)
         columns = max(self.numerator.shape[-1], other.numerator.shape[-1])
         a, b = self._wide(columns), other._wide(columns)
-        arithmetic = _arithmetic(self.numerator)
-        with arithmetic.integers.wide():
-            tables = [
-                arithmetic.carried(x + y, LEADING[columns])
-                for x, y in ((a.numerator, b.numerator), (a.denominator, b.denominator))
-            ]
-        return replace(self, numerator=tables[0], denominator=tables[1], dtype=dtype)
+        with _arithmetic(self.numerator).integers.wide():
+            first, second = a.numerator + b.numerator, a.denominator + b.denominator
+        return replace(self, numerator=first, denominator=second, dtype=dtype)
 
     def __radd__(self, other: object) -> ExactTerms:
         if isinstance(other, int) and other == 0:  # where sum() starts
@@ -65,12 +62,10 @@ class ExactTerms:
 
     def __mul__(self, times: Any) -> ExactTerms:
         """As many times the same data."""
-        if not isinstance(times, Integral) or isinstance(times, bool) or not 0 <= times < 1 << 38:
+        if not isinstance(times, Integral) or isinstance(times, bool) or not 0 <= times < 1 << 30:
             return NotImplemented
-        arithmetic = _arithmetic(self.numerator)
-        layout = LEADING[self.numerator.shape[-1]]
-        with arithmetic.integers.wide():
-            return self._each(lambda x: arithmetic.carried(x * int(times), layout))
+        with _arithmetic(self.numerator).integers.wide():
+            return self._each(lambda x: x * int(times))
 
     __rmul__ = __mul__
 
@@ -81,13 +76,21 @@ class ExactTerms:
         layout, xp = LEADING[columns], arithmetic.xp
         kept = self.numerator.shape[:-1]
         with arithmetic.integers.wide():
-            a, b = (
-                xp.reshape(x, (-1, columns)) for x in (self.numerator, self.denominator)
+            hosted = arithmetic.integers.on_host(
+                self._hosted, (self.numerator, self.denominator), tuple(kept), self.dtype
             )
+            if hosted is not None:
+                return hosted
+            a, b = (xp.reshape(x, (-1, columns)) for x in (self.numerator, self.denominator))
             b = arithmetic.integers.broadcast(b, a)
             empty = math.nan if self.empty == "nan" else 0.0
             found = quotient(arithmetic, a, b, layout, self.dtype, self.root, empty)
             return xp.reshape(found, tuple(kept))
+
+    def _hosted(self, numerator: Any, denominator: Any) -> Any:
+        """The value of such tables in NumPy."""
+        a, b = (np.asarray(x) for x in (numerator, denominator))
+        return np.asarray(replace(self, numerator=a, denominator=b).value())
 
     def item(self) -> float:
         """The value as a Python number; only of terms without axes. It waits for the device."""
@@ -137,9 +140,14 @@ def _arithmetic(table: Array) -> Arithmetic:
 def terms(meaning: Any, inputs: Prepared) -> ExactTerms:
     """Those of a call."""
     backend = inputs.backend
+    root = meaning.reduction == "root_mean"
     with backend.integers.wide():
         rows = rows_of(meaning, inputs)
         layout = layout_of(meaning, inputs)
+        shape = (2, *rows.kept, layout.columns)
+        hosted = on_host(partial(_stacked, meaning), inputs, shape, "int64")
+        if hosted is not None:
+            return ExactTerms(hosted[0], hosted[1], inputs.real, root, meaning.empty)
         a = numerator(rows, layout)
         b = denominator(meaning, inputs, rows, layout)
         if rows.halves != 1:
@@ -149,5 +157,10 @@ def terms(meaning: Any, inputs: Prepared) -> ExactTerms:
         a, b = (
             backend.xp.reshape(x, (*lead, layout.columns)) for x, lead in ((a, shape), (b, own))
         )
-    root = meaning.reduction == "root_mean"
     return ExactTerms(a, b, inputs.real, root, meaning.empty)
+
+
+def _stacked(meaning: Any, inputs: Prepared) -> Any:
+    """Both tables in one NumPy array."""
+    found = terms(meaning, inputs)
+    return np.stack(np.broadcast_arrays(found.numerator, found.denominator))

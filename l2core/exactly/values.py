@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -19,9 +20,11 @@ from l2core.exactly.sums import (
     layout_of,
     number,
     numerator,
+    on_host,
     rows_of,
     value_of_tables,
 )
+from l2core.integers import INTEGERS
 from l2core.onepass import ROW, SHORT, Operands, one_pass, rule
 from l2core.prepared import Prepared, single_sum
 
@@ -50,9 +53,12 @@ def value(meaning: Any, inputs: Prepared) -> Array:
     backend = inputs.backend
     with backend.integers.wide():
         rows = rows_of(meaning, inputs)
-        layout = layout_of(meaning, inputs)
+        layout, xp = layout_of(meaning, inputs), backend.xp
 
         def exact(some: Any) -> Array:
+            hosted = on_host(partial(value, meaning), inputs, rows.kept, rows.dtype)
+            if hosted is not None:
+                return xp.reshape(hosted, (-1,))
             part = rows if some is None else rows.taken(some)
             a = numerator(part, layout)
             b = denominator(meaning, inputs, part, layout)
@@ -78,6 +84,9 @@ def weights(meaning: Any, inputs: Prepared) -> Array:
         layout, xp = layout_of(meaning, inputs), backend.xp
 
         def exact(some: Any) -> Array:
+            hosted = on_host(partial(weights, meaning), inputs, rows.kept, rows.dtype)
+            if hosted is not None:
+                return xp.reshape(hosted, (-1,))
             part = rows if some is None else rows.taken(some)
             b = denominator(meaning, inputs, part, layout)
             one = backend.integers.broadcast(number(rows, 1, layout), b)
@@ -132,7 +141,7 @@ def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:
     if low != high or not near.positive:
         return None
     if not (low >= NORMAL and near.total >= near.weight * LEAST):
-        if near.total != 0 or _flushing():
+        if near.total != 0 or INTEGERS.flushes:
             return None
     return backend.scalar(low, "float32", call.pred)
 
@@ -183,14 +192,6 @@ def _host_sum(meaning: Any, backend: Backend, arrays: Any) -> Near | None:
     # Rows, then their sums, which NumPy adds in pairs from 128 on; 8192 weights at a time.
     height = ROW + 256 + (0 if w is None else 8192 + w.size // 8192)
     return Near(total, weight, w is None or bool(np.min(w) >= 0), height, False)
-
-
-def _flushing() -> bool:
-    """Whether this thread takes subnormal numbers for 0 (torch.set_flush_denormal)."""
-    return not float(_SUBNORMAL.astype(np.float64)[0]) > 0
-
-
-_SUBNORMAL = np.array([1e-40], np.float32)
 
 
 def _near(rows: Rows) -> Near:

@@ -1,0 +1,66 @@
+"""Exact sums in JAX: surely rounded ones in XLA, all others in NumPy; and the value that keeps another's derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+class JaxIntegers:
+    """See :class:`l2core.integers.Integers`; what these lack NumPy does, called by what was compiled."""
+
+    flushes = True
+
+    def threads(self) -> int:
+        return 1
+
+    def wide(self) -> AbstractContextManager[Any]:
+        return cast(AbstractContextManager[Any], jax.enable_x64(True))
+
+    def bits(self, x: Array) -> Array:
+        kind = jnp.int32 if x.dtype.itemsize == 4 else jnp.int64
+        return jax.lax.bitcast_convert_type(x, kind).astype(jnp.int64)
+
+    def floats(self, bits: Array, dtype: str) -> Array:
+        kind = jnp.int32 if dtype == "float32" else jnp.int64
+        return jax.lax.bitcast_convert_type(bits.astype(kind), jnp.dtype(dtype))
+
+    def broadcast(self, x: Array, like: Array) -> Array:
+        return jnp.broadcast_to(x, like.shape)
+
+    def on_host(
+        self,
+        f: Callable[..., np.ndarray[Any, Any]],
+        arrays: tuple[Array | None, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+    ) -> Array:
+        # In XLA's own integers it would be some thousand kernels to compile, for each shape.
+        made = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+        return cast(Array, jax.pure_callback(f, made, *arrays, vmap_method="sequential"))
+
+    def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:
+        def both() -> Array:
+            return jnp.where(wrong, right(None), x)
+
+        return cast(Array, jax.lax.cond(jnp.any(wrong), both, lambda: x))
+
+
+INTEGERS = JaxIntegers()
+
+
+@jax.custom_jvp
+def kept(value: Array, total: Array) -> Array:
+    """See :class:`l2core.backend.Backend`."""
+    return value
+
+
+@kept.defjvp
+def _kept_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    return kept(*primals), tangents[1]
