@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -17,6 +17,10 @@ class Integers(Protocol):
     @property
     def flushes(self) -> bool:
         """Whether arithmetic takes subnormal numbers for 0."""
+        ...
+
+    def sums(self, *arrays: Array) -> Sequence[Array]:
+        """The sum of each along its last axis, in one pass where they share what they come of."""
         ...
 
     def threads(self) -> int:
@@ -49,6 +53,10 @@ class Integers(Protocol):
 
     def along(self, x: Array, index: Array) -> Array:
         """x[..., index] along the last axis, of equal leading axes."""
+        ...
+
+    def blocked(self, x: Array, length: int) -> Array:
+        """(D, M) as (D, k, length), with zeros at the end."""
         ...
 
     def broadcast(self, x: Array, like: Array) -> Array:
@@ -86,6 +94,9 @@ class Integers(Protocol):
 
 class NumpyIntegers:
     """NumPy's. A bin's sum may be of up to 2^28 values below 2^24."""
+
+    def sums(self, *arrays: Array) -> Sequence[Array]:
+        return [np.sum(x, axis=-1) for x in arrays]
 
     @property
     def flushes(self) -> bool:
@@ -125,6 +136,10 @@ class NumpyIntegers:
 
     def along(self, x: Array, index: Array) -> Array:
         return np.take_along_axis(x, index, -1)
+
+    def blocked(self, x: Array, length: int) -> Array:
+        padded = np.pad(x, ((0, 0), (0, -x.shape[1] % length)))
+        return padded.reshape(len(x), -1, length)
 
     def broadcast(self, x: Array, like: Array) -> Array:
         return np.broadcast_to(x, like.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -17,6 +17,9 @@ class TorchIntegers:
     """See :class:`l2core.integers.Integers`."""
 
     flushes = True  # torch.set_flush_denormal, and devices of their own
+
+    def sums(self, *arrays: Tensor) -> Sequence[Tensor]:
+        return [torch.sum(x, -1) for x in arrays]
 
     def threads(self) -> int:
         return torch.get_num_threads()
@@ -43,6 +46,19 @@ class TorchIntegers:
 
     def along(self, x: Tensor, index: Tensor) -> Tensor:
         return torch.take_along_dim(x, index, -1)
+
+    def blocked(self, x: Tensor, length: int) -> Tensor:
+        padded = torch.nn.functional.pad(x, (0, -x.shape[1] % length))
+        return padded.reshape(x.shape[0], -1, length)
+
+    def on_host(
+        self,
+        f: Callable[..., Any],
+        arrays: tuple[Tensor | None, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+    ) -> None:
+        return None
 
     def broadcast(self, x: Tensor, like: Tensor) -> Tensor:
         return x.expand(like.shape)

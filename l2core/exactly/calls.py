@@ -23,28 +23,35 @@ def value_of(criterion: Any, backend: Backend, call: Call) -> Array:
         return found
     inputs = prepared(criterion, backend, call)
     if found is None:
-        found = values.value(criterion, _constants(inputs))
+        found = values.value(criterion, *_constants(inputs, call))
     return backend.kept(found, lambda: criterion._plain_value(inputs))
 
 
 def terms_of(criterion: Any, backend: Backend, call: Call) -> ExactTerms:
     """The two sums as integers."""
     check_exact_call(call, criterion._names, backend)
-    return terms(criterion, _constants(prepared(criterion, backend, call)))
+    return terms(criterion, *_constants(prepared(criterion, backend, call), call))
 
 
 def weight_of(criterion: Any, inputs: Prepared, total: Callable[[], Array]) -> Array:
     """Σ ω rounded once, with the derivatives of ``total()``."""
-    return inputs.backend.kept(values.weights(criterion, _constants(inputs)), total)
+    pred, target, weight, present = inputs[1:5]
+    call = Call(pred, target, weight, present)  # which means the same as that which they come of
+    return inputs.backend.kept(values.weights(criterion, *_constants(inputs, call)), total)
 
 
-def _constants(inputs: Prepared) -> Prepared:
+def _constants(inputs: Prepared, call: Call) -> tuple[Prepared, Call]:
     """The same out of the graph of any gradient."""
-    detached = inputs.backend.detached
-    given = inputs.denominator
-    return inputs._replace(
-        pred=detached(inputs.pred),
-        target=detached(inputs.target),
-        weight=None if inputs.weight is None else detached(inputs.weight),
-        denominator=detached(given) if isinstance(given, inputs.backend.arrays) else given,
+    backend = inputs.backend
+
+    def constant(x: Any) -> Any:
+        return backend.detached(x) if isinstance(x, backend.arrays) else x
+
+    own = inputs._replace(
+        pred=constant(inputs.pred),
+        target=constant(inputs.target),
+        weight=constant(inputs.weight),
+        denominator=constant(inputs.denominator),
     )
+    pred, target, weight, mask, denominator = map(constant, call[:5])
+    return own, Call(pred, target, weight, mask, denominator)

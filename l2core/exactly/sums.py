@@ -10,11 +10,12 @@ import numpy as np
 
 from l2core.arrays import Array
 from l2core.backend import Backend
+from l2core.call import Call
 from l2core.checks import EXACT
 from l2core.exactly.digits import LAYOUTS, Arithmetic, Digits, Layout, decoded_number
 from l2core.exactly.rounding import quotient
 from l2core.numpy_backend import NUMPY
-from l2core.prepared import Prepared, elements
+from l2core.prepared import Prepared, elements, prepared
 
 class Rows(NamedTuple):
     """The arrays of a call as matrices (D, M), of D outputs over M elements each, and what is asked.
@@ -40,11 +41,11 @@ class Rows(NamedTuple):
         return self._replace(pred=p, target=t, weight=w, present=m)
 
 
-def rows_of(meaning: Any, inputs: Prepared) -> Rows:
-    """Absent elements are 0 in pred, target and weight."""
+def rows_of(meaning: Any, inputs: Prepared, select: bool = True) -> Rows:
+    """Absent elements are 0 in the weight; in pred and target too, unless they are not selected."""
     backend = inputs.backend
     arithmetic = Arithmetic(backend.xp, backend.integers)
-    pred, target, _ = elements(inputs)
+    pred, target, _ = elements(inputs) if select else (inputs.pred, inputs.target, None)
     rank = len(pred.shape)
     axes = tuple(range(rank)) if inputs.axes is None else inputs.axes
     if meaning.reduction == "none":
@@ -197,23 +198,17 @@ def value_of_tables(
 
 
 def on_host(
-    f: Callable[[Prepared], Any], inputs: Prepared, shape: tuple[Any, ...], dtype: str
+    f: Callable[[Prepared], Any], meaning: Any, backend: Backend, call: Call, made: tuple[Any, str]
 ) -> Array | None:
-    """f of the same call in NumPy, where the framework asks for it; see :class:`l2core.integers.Integers`."""
-    fixed = inputs.denominator
-    given = fixed if isinstance(fixed, inputs.backend.arrays) else None
-    arrays = inputs.pred, inputs.target, inputs.weight, inputs.present, given
+    """f of the same call in NumPy, of this shape and dtype, where the framework asks for it; see
+    :class:`l2core.integers.Integers`. Of the arrays as they came, which need no copy."""
+    given = call.denominator if isinstance(call.denominator, backend.arrays) else None
+    weight = call.weight if isinstance(call.weight, backend.arrays) else None
 
     def called(*arrays: Any) -> Any:
         p, t, w, m, d = (None if x is None else np.asarray(x) for x in arrays)
-        own = inputs._replace(
-            backend=NUMPY,
-            pred=p,
-            target=t,
-            weight=w,
-            present=m,
-            denominator=fixed if d is None else d,
-        )
-        return np.asarray(f(own), dtype)
+        w, d = (call.weight if w is None else w), (call.denominator if d is None else d)
+        return np.asarray(f(prepared(meaning, NUMPY, Call(p, t, w, m, d))), made[1])
 
-    return inputs.backend.integers.on_host(called, arrays, shape, dtype)
+    arrays = call.pred, call.target, weight, call.mask, given
+    return backend.integers.on_host(called, arrays, *made)

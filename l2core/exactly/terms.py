@@ -13,6 +13,7 @@ import numpy as np
 
 from l2core.arrays import Array, kind_of
 from l2core.backend import backend_of
+from l2core.call import Call
 from l2core.exactly.digits import LAYOUTS, Arithmetic
 from l2core.exactly.rounding import quotient
 from l2core.exactly.sums import denominator, layout_of, numerator, on_host, rows_of
@@ -137,15 +138,17 @@ def _arithmetic(table: Array) -> Arithmetic:
     return Arithmetic(backend.xp, backend.integers)
 
 
-def terms(meaning: Any, inputs: Prepared) -> ExactTerms:
+def terms(meaning: Any, inputs: Prepared, call: Call | None = None) -> ExactTerms:
     """Those of a call."""
     backend = inputs.backend
     root = meaning.reduction == "root_mean"
     with backend.integers.wide():
         rows = rows_of(meaning, inputs)
         layout = layout_of(meaning, inputs)
-        shape = (2, *rows.kept, layout.columns)
-        hosted = on_host(partial(_stacked, meaning), inputs, shape, "int64")
+        hosted = None
+        if call is not None:
+            made = (2, *rows.kept, layout.columns), "int64"
+            hosted = on_host(partial(_stacked, meaning), meaning, backend, call, made)
         if hosted is not None:
             return ExactTerms(hosted[0], hosted[1], inputs.real, root, meaning.empty)
         a = numerator(rows, layout)

@@ -37,28 +37,29 @@ LEAST, NORMAL = 2.0**-60, 2.0**-125
 
 
 class Near(NamedTuple):
-    """Float64 sums of a call: Σ ω·rho and Σ ω (or how many), (D,) or numbers, whether all ω are >= 0,
+    """Float64 sums of a call: Σ ω·rho and Σ ω (or how many), (D,) or numbers, NaN if an ω is negative;
     and the height of the trees that they were added by."""
 
     total: Any
     weight: Any
-    positive: Any
     height: Any
     flushed: bool
     """Whether subnormal inputs may have been taken for 0."""
 
 
-def value(meaning: Any, inputs: Prepared) -> Array:
-    """The value, of the shape of the outputs."""
+def value(meaning: Any, inputs: Prepared, call: Call | None = None) -> Array:
+    """The value, of the shape of the outputs; ``call`` is what the inputs come of, but in NumPy."""
     backend = inputs.backend
     with backend.integers.wide():
         rows = rows_of(meaning, inputs)
         layout, xp = layout_of(meaning, inputs), backend.xp
 
         def exact(some: Any) -> Array:
-            hosted = on_host(partial(value, meaning), inputs, rows.kept, rows.dtype)
-            if hosted is not None:
-                return xp.reshape(hosted, (-1,))
+            if call is not None:
+                made = rows.kept, rows.dtype
+                hosted = on_host(partial(value, meaning), meaning, backend, call, made)
+                if hosted is not None:
+                    return xp.reshape(hosted, (-1,))
             part = rows if some is None else rows.taken(some)
             a = numerator(part, layout)
             b = denominator(meaning, inputs, part, layout)
@@ -68,7 +69,11 @@ def value(meaning: Any, inputs: Prepared) -> Array:
             return value_of_tables(part, a, b, layout, meaning.reduction == "root_mean", empty)
 
         if rows.dtype == "float32":
-            near = _near(rows)
+            # A product with 0 leaves out what a weight does, in half the time of a selection; if it is
+            # not finite, the sum is not, nor is it sure.
+            weighed = call is not None and call.weight is not None and call.mask is None
+            weighed = weighed and meaning.nan_targets == "propagate"
+            near = _near(rows_of(meaning, inputs, select=False) if weighed else rows)
             found, sure = _rounded(meaning, inputs, rows, near)
             found = backend.integers.mended(found, ~sure, exact)
         else:
@@ -76,40 +81,41 @@ def value(meaning: Any, inputs: Prepared) -> Array:
         return backend.xp.reshape(found, tuple(-1 if n is None else n for n in rows.kept))
 
 
-def weights(meaning: Any, inputs: Prepared) -> Array:
-    """Σ ω, rounded once, of the shape of the outputs."""
+def weights(meaning: Any, inputs: Prepared, call: Call | None = None) -> Array:
+    """Σ ω, rounded once, of the shape of the outputs; ``call`` as above."""
     backend = inputs.backend
     with backend.integers.wide():
         rows = rows_of(meaning, inputs)
         layout, xp = layout_of(meaning, inputs), backend.xp
 
         def exact(some: Any) -> Array:
-            hosted = on_host(partial(weights, meaning), inputs, rows.kept, rows.dtype)
-            if hosted is not None:
-                return xp.reshape(hosted, (-1,))
+            if call is not None:
+                made = rows.kept, rows.dtype
+                hosted = on_host(partial(weights, meaning), meaning, backend, call, made)
+                if hosted is not None:
+                    return xp.reshape(hosted, (-1,))
             part = rows if some is None else rows.taken(some)
             b = denominator(meaning, inputs, part, layout)
             one = backend.integers.broadcast(number(rows, 1, layout), b)
             return quotient(rows.arithmetic, b, one, layout, rows.dtype, False)
 
         if rows.dtype == "float32":
-            w = xp.astype(rows.weight, xp.float64)
-            total, height = _summed(w, backend)
-            low, high = (xp.astype(total * x, xp.float32) for x in _around(height))
-            known = (low == high) & (low >= NORMAL) & (total < math.inf) & _positive(rows, w)
+            (total,) = _summed(rows, _weights(rows))
+            low, high = (xp.astype(total * x, xp.float32) for x in _around(_height(rows)))
+            known = (low == high) & (low >= NORMAL) & (total < math.inf)
             found = backend.integers.mended(xp.astype(total, xp.float32), ~known, exact)
         else:
             found = exact(None)
         return backend.xp.reshape(found, tuple(-1 if n is None else n for n in rows.kept))
 
 
-def _positive(rows: Rows, w: Array) -> Array:
-    """(D,) where no weight is negative, nor taken for 0."""
-    xp = rows.backend.xp
-    if rows.weight.shape[1] == 0:
-        return xp.sum(w, axis=(1,)) == 0
-    found = xp.min(w, axis=-1) >= 0
-    return found & ~_any(rows, _subnormal(rows, rows.weight)) if rows.backend.integers.flushes else found
+def _weights(rows: Rows) -> Array:
+    """The weights in float64, in rows; NaN where one is negative, or taken for 0."""
+    xp, w = rows.backend.xp, _blocked(rows, rows.weight)
+    right = w >= 0
+    if rows.backend.integers.flushes:
+        right = right & ~_subnormal(rows, w)
+    return xp.where(right, xp.astype(w, xp.float64), math.nan)
 
 
 def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:
@@ -138,7 +144,7 @@ def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:
     if not q <= _LARGEST:
         return None
     low, high = (float(np.float32(q * x)) for x in _around(near.height))
-    if low != high or not near.positive:
+    if low != high:
         return None
     if not (low >= NORMAL and near.total >= near.weight * LEAST):
         if near.total != 0 or INTEGERS.flushes:
@@ -181,7 +187,7 @@ def _host_sum(meaning: Any, backend: Backend, arrays: Any) -> Near | None:
     if w is None and m is None and p.size <= SHORT:
         r = np.subtract(p, t, dtype=np.float64, casting="unsafe").ravel()
         rho = float(np.abs(r).sum() if EXACT[type(meaning.loss)][0] == 1 else r.dot(r))
-        return Near(rho / EXACT[type(meaning.loss)][1], p.size, True, SHORT, False)
+        return Near(rho / EXACT[type(meaning.loss)][1], p.size, SHORT, False)
     if not all(x is None or x.flags.c_contiguous for x in arrays):
         return None
     operands = Operands(p, t, w, m, None, np.dtype(np.float64))
@@ -191,41 +197,48 @@ def _host_sum(meaning: Any, backend: Backend, arrays: Any) -> Near | None:
     weight = times if factor is None else float(np.sum(factor, dtype=np.float64)) * times
     # Rows, then their sums, which NumPy adds in pairs from 128 on; 8192 weights at a time.
     height = ROW + 256 + (0 if w is None else 8192 + w.size // 8192)
-    return Near(total, weight, w is None or bool(np.min(w) >= 0), height, False)
+    if w is not None and not np.min(w) >= 0:
+        return None
+    return Near(total, weight, height, False)
 
 
 def _near(rows: Rows) -> Near:
     """The same by the framework's own sums, of each output."""
     xp, backend = rows.backend.xp, rows.backend
-    p, t = (xp.astype(x, xp.float64) for x in (rows.pred, rows.target))
+    p, t = (xp.astype(_blocked(rows, x), xp.float64) for x in (rows.pred, rows.target))
     r = p - t
     rho = r * r if rows.power == 2 else xp.abs(r)
     if rows.halves != 1:
         rho = rho * (1 / rows.halves)
     flushed = backend.integers.flushes
+    height = _height(rows)
     if rows.weight is None:
-        total, height = _summed(rho, backend)
         n = backend.length(rows.pred, 1)
         n = xp.astype(n, xp.float64) if isinstance(n, backend.arrays) else float(n)
-        return Near(total, n, True, height, flushed)
-    w = xp.astype(rows.weight, xp.float64)
-    (total, height), (weight, _) = (_summed(x, backend) for x in (w * rho, w))
-    return Near(total, weight, _positive(rows, w), 2 * height, flushed)
+        return Near(_summed(rows, rho)[0], n, height, flushed)
+    w = _weights(rows)
+    total, weight = _summed(rows, w * rho, w)
+    return Near(total, weight, 2 * height, flushed)
 
 
-def _summed(x: Array, backend: Backend) -> tuple[Array, Any]:
-    """Sums along the second axis, and how high their trees may be."""
-    xp, m = backend.xp, x.shape[1]
+def _blocked(rows: Rows, x: Array) -> Array:
+    """(D, M) in rows of rows, (D, k, BLOCK), of which the last ends with zeros."""
+    m = x.shape[1]
+    return rows.backend.integers.blocked(x, BLOCK) if isinstance(m, int) and m > BLOCK else x
+
+
+def _summed(rows: Rows, *arrays: Array) -> list[Array]:
+    """Row by row, then their sums."""
+    found = rows.backend.integers.sums(*arrays)
+    return [x if len(x.shape) == 1 else rows.backend.xp.sum(x, axis=(1,)) for x in found]
+
+
+def _height(rows: Rows) -> Any:
+    """How high the trees of such sums may be."""
+    m = rows.pred.shape[1]
     if not isinstance(m, int):
-        return xp.sum(x, axis=(1,)), xp.astype(backend.length(x, 1), xp.float64)
-    if m <= BLOCK:
-        return xp.sum(x, axis=(1,)), m
-    full = m // BLOCK * BLOCK
-    rows = xp.reshape(x[:, :full], (-1, m // BLOCK, BLOCK))
-    total = xp.sum(xp.sum(rows, axis=(2,)), axis=(1,))
-    if full < m:
-        total = total + xp.sum(x[:, full:], axis=(1,))
-    return total, BLOCK + m // BLOCK + 1
+        return rows.backend.xp.astype(rows.backend.length(rows.pred, 1), rows.backend.xp.float64)
+    return m if m <= BLOCK else BLOCK + m // BLOCK + 1
 
 
 def _rounded(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> tuple[Array, Array]:
@@ -244,7 +257,7 @@ def _rounded(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> tuple[Ar
     enough = (total >= near.weight * LEAST) & (xp.abs(low) >= NORMAL)
     if not near.flushed:
         enough = enough | (total == 0)
-    sure = (low == high) & (q < math.inf) & enough & near.positive
+    sure = (low == high) & (q < math.inf) & enough
     if meaning.reduction == "none":
         sure = sure | _unrounded(rows)
     return xp.astype(q, xp.float32), sure
@@ -299,9 +312,3 @@ def _subnormal(rows: Rows, x: Array) -> Array:
     """Where a float32 number is: by its bits, since comparisons may take it for 0."""
     size = rows.arithmetic.integers.bits(x) & 0x7FFFFFFF
     return (size > 0) & (size < 1 << 23)
-
-
-def _any(rows: Rows, condition: Array) -> Array:
-    """Whether it holds for any element of an output."""
-    xp = rows.backend.xp
-    return xp.sum(xp.astype(condition, xp.float32), axis=(1,)) > 0
