@@ -82,6 +82,11 @@ class Integers(Protocol):
         None: then it is done in the framework's own integers."""
         ...
 
+    def node(self, what: str, criterion: Any, call: Any) -> Array | None:
+        """What :data:`l2core.exactly.calls.DIRECT` has under this name, as one operator, where a
+        compiler or a transform is at work that cannot see through it; else None."""
+        ...
+
     def mended(
         self, x: Array, wrong: Array, right: Callable[[Any], Array]
     ) -> Array:
@@ -157,6 +162,9 @@ class NumpyIntegers:
         shape: tuple[int, ...],
         dtype: str,
     ) -> None:
+        return None
+
+    def node(self, what: str, criterion: Any, call: Any) -> None:
         return None
 
     def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:

@@ -20,6 +20,7 @@ from l2core.call import Call
 from l2core.config import Axis, LossLike
 from l2core.criterion import told_by
 from l2core.reach import value_over
+from l2torch import exact_node
 from l2torch.backend import BACKEND
 from l2torch.distributed import WORLD, Ranks
 from l2torch.internals import tracing

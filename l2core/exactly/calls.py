@@ -7,7 +7,7 @@ from typing import Any
 
 from l2core import fastpath
 from l2core.arrays import Array
-from l2core.backend import Backend, PlainBackend
+from l2core.backend import Backend, PlainBackend, backend_of
 from l2core.call import Call
 from l2core.checks import check_exact_call
 from l2core.exactly import values
@@ -18,40 +18,57 @@ from l2core.prepared import Prepared, prepared
 def value_of(criterion: Any, backend: Backend, call: Call) -> Array:
     """The correctly rounded value."""
     check_exact_call(call, criterion._names, backend)
-    found = values.sure(criterion, backend, call) if fastpath.enabled else None
-    if found is not None and isinstance(backend, PlainBackend):
-        return found
-    inputs = prepared(criterion, backend, call)
+    if isinstance(backend, PlainBackend):
+        return _value(criterion, backend, call)
+    apart = _apart(call, backend)
+    found = backend.integers.node("value", criterion, apart)
     if found is None:
-        found = values.value(criterion, *_constants(inputs, call))
-    return backend.kept(found, lambda: criterion._plain_value(inputs))
+        found = _value(criterion, backend, apart)
+    return backend.kept(found, lambda: criterion._plain_value(prepared(criterion, backend, call)))
 
 
 def terms_of(criterion: Any, backend: Backend, call: Call) -> ExactTerms:
     """The two sums as integers."""
     check_exact_call(call, criterion._names, backend)
-    return terms(criterion, *_constants(prepared(criterion, backend, call), call))
+    call = _apart(call, backend)
+    return terms(criterion, prepared(criterion, backend, call), call)
 
 
 def weight_of(criterion: Any, inputs: Prepared, total: Callable[[], Array]) -> Array:
     """Σ ω rounded once, with the derivatives of ``total()``."""
     pred, target, weight, present = inputs[1:5]
-    call = Call(pred, target, weight, present)  # which means the same as that which they come of
-    return inputs.backend.kept(values.weights(criterion, *_constants(inputs, call)), total)
-
-
-def _constants(inputs: Prepared, call: Call) -> tuple[Prepared, Call]:
-    """The same out of the graph of any gradient."""
     backend = inputs.backend
+    # Which means the same as that which they come of.
+    call = _apart(Call(pred, target, weight, present), backend)
+    found = backend.integers.node("weights", criterion, call)
+    if found is None:
+        found = _weights(criterion, backend, call)
+    return backend.kept(found, total)
 
-    def constant(x: Any) -> Any:
-        return backend.detached(x) if isinstance(x, backend.arrays) else x
 
-    own = inputs._replace(
-        pred=constant(inputs.pred),
-        target=constant(inputs.target),
-        weight=constant(inputs.weight),
-        denominator=constant(inputs.denominator),
-    )
-    pred, target, weight, mask, denominator = map(constant, call[:5])
-    return own, Call(pred, target, weight, mask, denominator)
+def _value(criterion: Any, backend: Backend, call: Call) -> Array:
+    found = values.sure(criterion, backend, call) if fastpath.enabled else None
+    if found is None:
+        found = values.value(criterion, prepared(criterion, backend, call), call)
+    return found
+
+
+def _weights(criterion: Any, backend: Backend, call: Call) -> Array:
+    return values.weights(criterion, prepared(criterion, backend, call), call)
+
+
+def _direct(f: Callable[[Any, Backend, Call], Array]) -> Callable[[Any, Call], Array]:
+    def direct(criterion: Any, call: Call) -> Array:
+        return f(criterion, backend_of(call.pred, "pred"), call)
+
+    return direct
+
+
+DIRECT = {"value": _direct(_value), "weights": _direct(_weights)}
+"""What is in a node, by name, of a criterion and arrays without gradients."""
+
+
+def _apart(call: Call, backend: Backend) -> Call:
+    """The same out of the graph of any gradient."""
+    arrays = [backend.detached(x) if isinstance(x, backend.arrays) else x for x in call[:5]]
+    return Call(*arrays)
