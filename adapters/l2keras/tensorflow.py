@@ -11,6 +11,7 @@ import tensorflow as tf
 from l2core import Loss, fastpath
 from l2core.arrays import Array, Namespace
 from l2core.backend import PlainPathOnly
+from l2keras.integers import INTEGERS, kept
 from l2keras.internals import traced_as_it_is
 
 # Series in x², to a last term below 2^-26 of the whole: for |y| < 1/3, and for |x| < 1.
@@ -193,6 +194,7 @@ class TensorFlowBackend(PlainPathOnly):
 
     xp = XP
     arrays: tuple[type, ...] = (tf.Tensor, tf.Variable)
+    integers = INTEGERS
 
     def check(self, x: Array, name: str) -> None:
         pass
@@ -223,6 +225,9 @@ class TensorFlowBackend(PlainPathOnly):
             return tf.zeros_like(total), gradient
 
         return total + zero(weight)
+
+    def kept(self, value: Array, total: Callable[[], Array]) -> Array:
+        return kept(value, total())
 
     def detached(self, x: Array) -> Array:
         return tf.stop_gradient(x)

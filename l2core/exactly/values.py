@@ -123,6 +123,8 @@ def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:
     not tell it."""
     if meaning.reduction == "none" or meaning.axis is not None or not call.pred.shape:
         return None
+    if not isinstance(call.pred, np.ndarray) and backend.host(call.pred) is None:
+        return None
     if call.denominator is not None and not isinstance(call.denominator, Real):
         return None
     inputs = single_sum(meaning, backend, call, cast=False)
