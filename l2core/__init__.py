@@ -7,6 +7,7 @@ from l2core import numpy_backend  # noqa: F401 (it registers itself)
 from l2core.blocks import dask_statistics
 from l2core.criterion import Criterion
 from l2core.decomposition import BiasVariance, bias_variance
+from l2core.exactly.terms import ExactTerms
 from l2core.losses import (
     LOSSES,
     AbsoluteError,
@@ -53,6 +54,7 @@ __all__ = [
     "Diagnosis",
     "ElasticNet",
     "ErrorStatistics",
+    "ExactTerms",
     "Expectile",
     "Explanation",
     "GaussianNLL",

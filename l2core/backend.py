@@ -13,7 +13,6 @@ import numpy as np
 from l2core.arrays import Array, Namespace, kind_of, type_name
 from l2core.call import Call
 from l2core.dtypes import WIDE_INTEGERS
-from l2core.integers import Integers
 from l2core.losses import Loss
 
 GROUP = "l2core.backends"
@@ -127,8 +126,8 @@ class Backend(Protocol):
         ...
 
     @property
-    def integers(self) -> Integers | None:
-        """What exact sums ask of it; None: it has no exact values."""
+    def integers(self) -> Any:
+        """The :class:`l2core.integers.Integers` that exact sums ask for; None: it has no exact values."""
         ...
 
     def kept(self, value: Array, total: Callable[[], Array]) -> Array:
@@ -176,7 +175,7 @@ class PlainPathOnly:
     """What most backends share. No fast paths, until :func:`l2core.fastpath.install` puts them in
     their place."""
 
-    integers: Integers | None = None
+    integers: Any = None
 
     @property
     def widest(self) -> str:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, get_type_hints
 
 from l2core.arrays import Array
-from l2core.config import Axis, LossLike, axis_of, loss_of
+from l2core.config import Axis, LossLike, axis_of, check_keys, loss_of
 from l2core.losses import Loss
 
 NONE: Mapping[str, Any] = MappingProxyType({})
@@ -104,3 +104,15 @@ class Meaning:
 # Evaluated: tools that read a dataclass (jsonargparse) would else take a postponed annotation for the
 # field's, which is what an argument has become.
 Meaning.__init__.__annotations__.update(get_type_hints(Meaning.__init__))
+
+
+CONFIG_VERSION = 1
+
+
+def told_by(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields in a ``to_config`` mapping."""
+    check_keys("config", config, ("version", *(field.name for field in fields(Meaning))))
+    version = config.get("version", CONFIG_VERSION)
+    if version != CONFIG_VERSION:
+        raise ValueError(f"version: expected {CONFIG_VERSION}, got {version!r}")
+    return {name: x for name, x in config.items() if name != "version"}

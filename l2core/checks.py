@@ -83,7 +83,8 @@ def check_exact_call(call: Call, names: tuple[str, str, str], backend: Backend) 
             "exact: expected arrays of NumPy, PyTorch, JAX or TensorFlow for an exact value, got "
             f"{kind_of(call.pred)}"
         )
-    for name, x in zip((*names, "denominator"), (*call[:3], call.denominator), strict=True):
+    given: list[Any] = [*call[:3], call.denominator]
+    for name, x in zip((*names, "denominator"), given, strict=True):
         if hasattr(x, "dtype") and dtype_name(x.dtype) not in (*REAL_FLOATS, *_SHORT):
             raise TypeError(
                 f"{name}: expected a real float, or an integer of at most 16 bits, for an exact value, "

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from l2core import fastpath
 from l2core.arrays import Array
 from l2core.backend import Backend, PlainBackend, backend_of, by_type
-from l2core.call import Call, Meaning
+from l2core.call import CONFIG_VERSION, Call, Meaning, told_by
 from l2core.checks import (
     check_axis,
     check_call,
@@ -21,7 +21,7 @@ from l2core.checks import (
     one_of,
     true_first,
 )
-from l2core.config import check_keys, config_of
+from l2core.config import config_of
 from l2core.dtypes import COMPLEX_FLOATS, REAL_FLOATS, dtype_name
 from l2core.exactly import calls
 from l2core.losses import SquaredError
@@ -31,21 +31,11 @@ from l2core.terms import EMPTY, Terms
 REDUCTIONS = ("none", "sum", "mean", "root_mean")
 DENOMINATORS = ("weight", "count", "size", "batch")
 NAN_TARGETS = ("propagate", "ignore")
-CONFIG_VERSION = 1
 _FACTORS = {"weight", "mask"}
 _SIMPLE = {
     *((reduction, "weight") for reduction in ("none", "sum")),
     *(("mean", denominator) for denominator in ("weight", "count", "size")),
 }
-
-
-def told_by(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields in a ``to_config`` mapping."""
-    check_keys("config", config, ("version", *(field.name for field in fields(Meaning))))
-    version = config.get("version", CONFIG_VERSION)
-    if version != CONFIG_VERSION:
-        raise ValueError(f"version: expected {CONFIG_VERSION}, got {version!r}")
-    return {name: x for name, x in config.items() if name != "version"}
 
 
 class Criterion(Meaning):
@@ -120,7 +110,7 @@ class Criterion(Meaning):
         return self._value_of(Call(pred, target, weight, mask, denominator, parameters))
 
     def terms(self, pred: Array, target: Array, **others: Any) -> Terms:
-        """The numerator and denominator of the mean; arguments as in a call."""
+        """The numerator and denominator of the mean; arguments as in a call. ``ExactTerms`` if exact."""
         self._check_terms("terms")
         return self._terms_of(Call.of(pred, target, **others))
 
@@ -206,7 +196,8 @@ class Criterion(Meaning):
     def _terms_of(self, call: Call) -> Terms:
         backend = check_call(self, call, self._names, self._backend)
         if self.exact:
-            return calls.terms_of(self, backend, call)
+            exact: Any = calls.terms_of(self, backend, call)
+            return exact  # type: ignore[no-any-return]
         total = None
         if fastpath.enabled and not call.parameters:
             total = backend.fused_sum(self, call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -87,9 +87,7 @@ class Integers(Protocol):
         compiler or a transform is at work that cannot see through it; else None."""
         ...
 
-    def mended(
-        self, x: Array, wrong: Array, right: Callable[[Any], Array]
-    ) -> Array:
+    def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:
         """x (D,), with the elements of ``right(rows)`` where ``wrong``, which runs only if any are.
 
         ``rows`` are their numbers, or None for all: where the data are not known yet.
@@ -97,7 +95,35 @@ class Integers(Protocol):
         ...
 
 
-class NumpyIntegers:
+class Usual:
+    """What most frameworks share: 64-bit types, and no help of a host or a compiler."""
+
+    def threads(self) -> int:
+        return 1
+
+    def wide(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def left(self, x: Array, n: Any) -> Array:
+        return x << n
+
+    def right(self, x: Array, n: Any) -> Array:
+        return x >> n
+
+    def on_host(
+        self,
+        f: Callable[..., np.ndarray[Any, Any]],
+        arrays: tuple[Array | None, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+    ) -> Array | None:
+        return None
+
+    def node(self, what: str, criterion: Any, call: Any) -> Array | None:
+        return None
+
+
+class NumpyIntegers(Usual):
     """NumPy's. A bin's sum may be of up to 2^28 values below 2^24."""
 
     def sums(self, *arrays: Array) -> Sequence[Array]:
@@ -107,9 +133,6 @@ class NumpyIntegers:
     def flushes(self) -> bool:
         """Whether this thread does: XLA's, and after torch.set_flush_denormal."""
         return not float(_SUBNORMAL.astype(np.float64)[0]) > 0
-
-    def threads(self) -> int:
-        return 1
 
     def wide(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
@@ -121,12 +144,6 @@ class NumpyIntegers:
     def floats(self, bits: Array, dtype: str) -> Array:
         bits = np.asarray(bits)
         return bits.astype(np.int32 if dtype == "float32" else np.int64).view(dtype)
-
-    def left(self, x: Array, n: Any) -> Array:
-        return x << n
-
-    def right(self, x: Array, n: Any) -> Array:
-        return x >> n
 
     def binned(self, index: Array, values: Array, n: int) -> Array:
         # In float64, which holds what so many add up to; one count per row.
@@ -154,18 +171,6 @@ class NumpyIntegers:
 
     def array(self, x: np.ndarray[Any, Any]) -> Array:
         return x
-
-    def on_host(
-        self,
-        f: Callable[..., np.ndarray[Any, Any]],
-        arrays: tuple[Array | None, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-    ) -> None:
-        return None
-
-    def node(self, what: str, criterion: Any, call: Any) -> None:
-        return None
 
     def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:
         (rows,) = np.nonzero(wrong)

@@ -148,7 +148,7 @@ class JaxBackend(PlainPathOnly):
         return _with_slope(slope, axes, total, weight, *arguments)
 
     def kept(self, value: Array, total: Callable[[], Array]) -> Array:
-        return cast(Array, kept(value, total()))
+        return kept(value, total())
 
     def detached(self, x: Array) -> Array:
         return jax.lax.stop_gradient(x)

@@ -19,8 +19,8 @@ from l2core.backend import Backend, check_array, narrowed
 from l2core.call import Call
 from l2core.checks import check_given_denominator, check_out, check_parameters
 from l2core.config import Axis, LossLike
-from l2core.exactly.terms import ExactTerms
 from l2core.dtypes import KNOWN, compute_dtypes, dtype_name
+from l2core.exactly.terms import ExactTerms
 from l2core.numpy_backend import NUMPY
 from l2core.reach import value_over
 from l2jax.backend import BACKEND

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from l2core.integers import Usual
 
-class JaxIntegers:
+
+class JaxIntegers(Usual):
     """See :class:`l2core.integers.Integers`; what these lack NumPy does, called by what was compiled."""
 
     flushes = True
@@ -26,9 +28,6 @@ class JaxIntegers:
 
         found = jax.lax.reduce(arrays, zeros, plus, (arrays[0].ndim - 1,))
         return cast(Sequence[Array], found)
-
-    def threads(self) -> int:
-        return 1
 
     def wide(self) -> AbstractContextManager[Any]:
         return cast(AbstractContextManager[Any], jax.enable_x64(True))
@@ -56,11 +55,9 @@ class JaxIntegers:
         dtype: str,
     ) -> Array:
         # In XLA's own integers it would be some thousand kernels to compile, for each shape.
-        made = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+        struct: Any = jax.ShapeDtypeStruct
+        made = struct(shape, jnp.dtype(dtype))
         return cast(Array, jax.pure_callback(f, made, *arrays, vmap_method="sequential"))
-
-    def node(self, what: str, criterion: Any, call: Any) -> None:
-        return None
 
     def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:
         def both() -> Array:

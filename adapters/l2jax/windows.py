@@ -12,14 +12,15 @@ import jax.numpy as jnp
 from jax import Array, tree_util
 from jax.custom_derivatives import SymbolicZero
 
-from l2core import ErrorStatistics, Terms
+from l2core import ErrorStatistics, ExactTerms, Terms
 from l2core.extras import require
 from l2jax.criterion import psum
+from l2jax.integers import INTEGERS
 
 tree_util.register_dataclass(
     ErrorStatistics, data_fields=[f.name for f in fields(ErrorStatistics)], meta_fields=[]
 )
-State = TypeVar("State", Terms, ErrorStatistics)
+State = TypeVar("State", Terms, ExactTerms, ErrorStatistics)
 
 
 def window(terms: Callable[..., Terms]) -> Callable[..., tuple[Array, Any]]:
@@ -35,6 +36,11 @@ def window(terms: Callable[..., Terms]) -> Callable[..., tuple[Array, Any]]:
     def value_and_grad(params: Any, batches: Any) -> tuple[Array, Any]:
         def part(params: Any, batch: Any) -> tuple[Array, tuple[Terms, Array]]:
             found = terms(params, batch)
+            if not isinstance(found, Terms):
+                raise TypeError(
+                    "terms: expected Terms of a criterion with exact=False, which have a gradient, got "
+                    f"{type(found).__name__}"
+                )
             fixed = Terms(found.numerator, _fixed(found.denominator), found.root, found.empty)
             # A power of two near the denominator: no rounding, and no overflow of half gradients.
             whole = jnp.abs(fixed.denominator)
@@ -161,6 +167,9 @@ def all_reduced(state: State, axis_name: Any) -> State:
 
     Inside ``shard_map``, ``pmap`` or ``vmap``; ``axis_name`` is the axis's name, or a tuple of names.
     """
+    if isinstance(state, ExactTerms):
+        with INTEGERS.wide():
+            return state._each(lambda x: psum(x, axis_name))
     if isinstance(state, Terms):
         return cast(State, psum(state._whole(), axis_name))
     if not isinstance(state, ErrorStatistics):

@@ -142,6 +142,10 @@ class KerasLoss(Attributes, keras.losses.Loss):  # type: ignore[misc]
         terms = self.criterion.terms(*(call := self._tensors(given))[:2], **call.others)
         number = self.criterion.denominator
         if replicas() > 1 and (given.denominator is not None or not isinstance(number, str)):
+            if self.criterion.exact:
+                raise ValueError(
+                    "exact: expected False for terms of replicas over a denominator that is a number, got True"
+                )
             # The caller's denominator is that of all replicas together.
             terms = replace(terms, denominator=terms.denominator / replicas())
         return terms

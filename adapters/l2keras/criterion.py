@@ -49,6 +49,7 @@ class Criterion(KerasLoss):
         axis: Axis = None,
         empty: str = "nan",
         nan_targets: str = "propagate",
+        exact: bool = False,
         *,
         packed: Sequence[str] = (),
         process_group: Any = None,
@@ -57,7 +58,7 @@ class Criterion(KerasLoss):
     ) -> None:
         if process_group is not None:
             self.process_group = process_group
-        criterion = Core(loss, reduction, denominator, axis, empty, nan_targets)
+        criterion = Core(loss, reduction, denominator, axis, empty, nan_targets, exact)
         own = {"sum": "sum", "none": "none"}.get(reduction, "sum_over_batch_size")
         self.packed = _packed(packed, criterion)
         super().__init__(criterion, name, own, dtype)
@@ -120,8 +121,8 @@ class Criterion(KerasLoss):
     @classmethod
     def of(cls, core: l2core.Criterion, **own: Any) -> Criterion:
         """The Keras loss of a core criterion, with Keras's own arguments."""
-        fields = (core.reduction, core.denominator, core.axis, core.empty, core.nan_targets)
-        return cls(core.loss, *fields, **own)
+        fields = (core.reduction, core.denominator, core.axis, core.empty)
+        return cls(core.loss, *fields, core.nan_targets, core.exact, **own)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Criterion:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import tensorflow as tf
 
 from l2core.arrays import Array
+from l2core.integers import Usual
 
 
-class TensorFlowIntegers:
+class TensorFlowIntegers(Usual):
     """See :class:`l2core.integers.Integers`."""
 
     flushes = True
 
     def sums(self, *arrays: Array) -> Sequence[Array]:
         return [tf.reduce_sum(x, -1) for x in arrays]
-
-    def threads(self) -> int:
-        return 1
-
-    def wide(self) -> AbstractContextManager[Any]:
-        return nullcontext()
 
     def bits(self, x: Array) -> Array:
         return tf.cast(tf.bitcast(x, tf.int32 if x.dtype.size == 4 else tf.int64), tf.int64)
@@ -59,18 +53,6 @@ class TensorFlowIntegers:
 
     def array(self, x: Any) -> Array:
         return tf.convert_to_tensor(x)
-
-    def on_host(
-        self,
-        f: Callable[..., Any],
-        arrays: tuple[Array | None, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-    ) -> None:
-        return None
-
-    def node(self, what: str, criterion: Any, call: Any) -> None:
-        return None
 
     def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:
         def both() -> Array:

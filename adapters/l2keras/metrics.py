@@ -14,6 +14,7 @@ from l2core.call import Call
 from l2core.checks import check_call
 from l2core.compensated import Sum
 from l2core.figures import Figure
+from l2core.reach import check_floats
 from l2core.sketch import BINS
 from l2core.statistics import NOTHING
 from l2keras.base import BACKEND, PACKAGE, Core, KerasLoss, same_rank, to_tensor
@@ -50,6 +51,7 @@ class CriterionMetric(keras.metrics.Metric):  # type: ignore[misc]
             raise ValueError(
                 f"criterion: expected one whose reduction is a mean, got {criterion.reduction!r}"
             )
+        check_floats(criterion)
         super().__init__(name=name or criterion.name, dtype=dtype or BACKEND.widest)
         self._given_dtype = None if dtype is None else self.dtype
         self.criterion = criterion

@@ -16,11 +16,9 @@ import l2core
 from l2core import Terms
 from l2core.attributes import Attributes
 from l2core.backend import Backend
-from l2core.call import Call
+from l2core.call import Call, told_by
 from l2core.config import Axis, LossLike
-from l2core.criterion import told_by
 from l2core.reach import value_over
-from l2torch import exact_node
 from l2torch.backend import BACKEND
 from l2torch.distributed import WORLD, Ranks
 from l2torch.internals import tracing

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd import Function
 
-from l2core import ErrorStatistics, Terms
+from l2core import ErrorStatistics, ExactTerms, Terms
 from l2torch import internals
 
 WORLD = "world"
@@ -130,12 +130,14 @@ class _AllReduced(Function):
         return upstream * ctx.factor, None, None
 
 
-def all_reduced(state: Terms | ErrorStatistics, process_group: Any = WORLD) -> Any:
+def all_reduced(state: Terms | ExactTerms | ErrorStatistics, process_group: Any = WORLD) -> Any:
     """The terms or statistics of all ranks together, on each of them; without gradients.
 
     ``process_group``: a ``torch.distributed.ProcessGroup``, or ``"world"``, the default group.
     """
     group = Ranks(process_group).found()
+    if isinstance(state, ExactTerms):
+        return state._each(lambda x: _added_up(x, group))
     if isinstance(state, Terms):
         terms = state.detach()._whole()
         parts = _gathered([terms.numerator, terms.denominator], group)
@@ -145,6 +147,13 @@ def all_reduced(state: Terms | ErrorStatistics, process_group: Any = WORLD) -> A
         raise TypeError(f"state: expected Terms or ErrorStatistics, got {type(state).__name__}")
     # Some ranks may have weights or masks, and others none.
     return state.alike().stacked(lambda x: _gathered([x.detach()], group)[0]).merged()
+
+
+def _added_up(table: Tensor, group: Any) -> Tensor:
+    total = table.clone()
+    if group is not None:
+        dist.all_reduce(total, group=group)
+    return total
 
 
 def _gathered(tensors: Sequence[Tensor], group: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import torch
@@ -31,7 +32,7 @@ def exactly(
     in place of an array, and a denominator of the criterion, NaN for none; ``told`` names what is
     wanted, the loss, the reduction, the denominator, empty and nan_targets."""
     what, loss, reduction, name, empty, nan_targets = told.split()
-    weighs, divides, by = (None if x != x else x for x in numbers)
+    weighs, divides, by = (None if math.isnan(x) else x for x in numbers)
     axes = None if axis is None else tuple(axis)
     criterion = Criterion(
         loss, reduction, name if by is None else by, axes, empty, nan_targets, exact=True
@@ -56,7 +57,9 @@ def _(pred: Any, target: Any, weight: Any, mask: Any, denominator: Any, *others:
     factors = (weight, denominator)
     _, real = residual_dtypes(pred, target, factors, BACKEND)
     rank = len(pred.shape)
-    axes = () if reduction == "none" else range(rank) if axis is None else axes_of(tuple(axis), rank)
+    axes = (
+        () if reduction == "none" else range(rank) if axis is None else axes_of(tuple(axis), rank)
+    )
     shape = [n for a, n in enumerate(pred.shape) if a not in axes]
     return pred.new_empty(shape, dtype=getattr(torch, real))
 
@@ -84,7 +87,7 @@ def node(what: str, criterion: Any, call: Call) -> Tensor:
     numbers = [*given, float("nan") if isinstance(by, str) else float(by)]
     axis = criterion.axis
     name, loss = by if isinstance(by, str) else "weight", type(criterion.loss).__name__
-    told = " ".join((what, loss, criterion.reduction, name, criterion.empty, criterion.nan_targets))
+    told = f"{what} {loss} {criterion.reduction} {name} {criterion.empty} {criterion.nan_targets}"
     axes = None if axis is None else list(axis) if isinstance(axis, tuple) else [axis]
     return cast(Tensor, exactly(*array, numbers, told, axes))
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from l2core.integers import Usual
 from l2torch import internals
-
 
 nodes: list[Callable[..., Tensor]] = []
 """The one of :mod:`l2torch.exact_node`, which stands on a floor above."""
 
 
-class TorchIntegers:
+class TorchIntegers(Usual):
     """See :class:`l2core.integers.Integers`."""
 
     flushes = True  # torch.set_flush_denormal, and devices of their own
@@ -28,21 +27,12 @@ class TorchIntegers:
     def threads(self) -> int:
         return torch.get_num_threads()
 
-    def wide(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
     def bits(self, x: Tensor) -> Tensor:
         return x.view(torch.int32 if x.element_size() == 4 else torch.int64).to(torch.int64)
 
     def floats(self, bits: Tensor, dtype: str) -> Tensor:
         narrow = dtype == "float32"
         return bits.to(torch.int32 if narrow else torch.int64).view(getattr(torch, dtype))
-
-    def left(self, x: Tensor, n: Any) -> Tensor:
-        return x << n
-
-    def right(self, x: Tensor, n: Any) -> Tensor:
-        return x >> n
 
     def binned(self, index: Tensor, values: Tensor, n: int) -> Tensor:
         bins = torch.zeros((index.shape[0], n), dtype=torch.int64, device=index.device)
@@ -54,15 +44,6 @@ class TorchIntegers:
     def blocked(self, x: Tensor, length: int) -> Tensor:
         padded = torch.nn.functional.pad(x, (0, -x.shape[1] % length))
         return padded.reshape(x.shape[0], -1, length)
-
-    def on_host(
-        self,
-        f: Callable[..., Any],
-        arrays: tuple[Tensor | None, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-    ) -> None:
-        return None
 
     def broadcast(self, x: Tensor, like: Tensor) -> Tensor:
         return x.expand(like.shape)

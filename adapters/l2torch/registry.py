@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import l2core
-from l2core import LOSSES, Terms
+from l2core import LOSSES, ExactTerms, Terms
 from l2torch import criterion, losses
 from l2torch.distributed import Ranks
 from l2torch.internals import register_pytree_node
@@ -29,6 +29,14 @@ def _unflatten(leaves: Any, context: Any) -> Terms:
     return Terms(numerator, denominator, root, empty, (first, second))
 
 
+def _exact_leaves(terms: ExactTerms) -> tuple[list[Any], tuple[str, bool, str]]:
+    return [terms.numerator, terms.denominator], (terms.dtype, terms.root, terms.empty)
+
+
+def _exact_terms(leaves: Any, context: Any) -> ExactTerms:
+    return ExactTerms(*leaves, *context)
+
+
 def _loaded(context: Any) -> Any:
     root, empty, fixed = context  # lists, in JSON
     return root, empty, tuple(fixed)
@@ -40,7 +48,7 @@ def register() -> None:
     drop_ins = [kind for kind in named if issubclass(kind, criterion.Criterion)]
     torch.serialization.add_safe_globals(
         [
-            *(criterion.CoreCriterion, l2core.Criterion, Terms, Ranks),
+            *(criterion.CoreCriterion, l2core.Criterion, Terms, ExactTerms, Ranks),
             *drop_ins,
             *LOSSES.values(),
         ]
@@ -54,4 +62,12 @@ def register() -> None:
         serialized_type_name="l2core.Terms",
         to_dumpable_context=lambda context: context,
         from_dumpable_context=_loaded,
+    )
+    register_pytree_node(
+        ExactTerms,
+        _exact_leaves,
+        _exact_terms,
+        serialized_type_name="l2core.ExactTerms",
+        to_dumpable_context=lambda context: context,
+        from_dumpable_context=tuple,
     )

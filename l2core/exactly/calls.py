@@ -70,5 +70,8 @@ DIRECT = {"value": _direct(_value), "weights": _direct(_weights)}
 
 def _apart(call: Call, backend: Backend) -> Call:
     """The same out of the graph of any gradient."""
-    arrays = [backend.detached(x) if isinstance(x, backend.arrays) else x for x in call[:5]]
-    return Call(*arrays)
+    arrays: list[Any] = [
+        backend.detached(x) if isinstance(x, backend.arrays) else x for x in call[:5]
+    ]
+    pred, target, weight, mask, denominator = arrays
+    return Call(pred, target, weight, mask, denominator)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from l2core.arrays import Array, Namespace
+from l2core.arrays import Array
 from l2core.integers import Integers
 
 BASE = 24
@@ -45,7 +45,7 @@ class Digits(NamedTuple):
 class Arithmetic(NamedTuple):
     """A framework's integers and namespace."""
 
-    xp: Namespace
+    xp: Any  # a Namespace, with its dtypes
     integers: Integers
 
     def decoded(self, x: Array, dtype: str) -> Digits:
@@ -78,7 +78,9 @@ class Arithmetic(NamedTuple):
         whole = bits - self.integers.left(field, fraction)
         whole = whole + self.xp.where(normal, field * 0 + (1 << fraction), field * 0)
         exponent = self.xp.where(normal, field, field * 0 + 1) - (2 ** (width - 1) - 1 + fraction)
-        return self.placed(whole * 2 + 1 if odd else whole, exponent, 3 if fraction > 48 - 24 else 2)
+        return self.placed(
+            whole * 2 + 1 if odd else whole, exponent, 3 if fraction > 48 - 24 else 2
+        )
 
     def placed(self, m: Array, exponent: Array, pieces: int) -> Digits:
         """The integers 0 <= m < 2^(24 pieces), times 2^exponent."""
@@ -138,10 +140,14 @@ class Arithmetic(NamedTuple):
             carry = xp.where(inside, self.integers.right(table, BASE), 0 * table)
             table = xp.where(inside, table & MASK, table) + self._shifted(carry, places, 1)
         # Each place makes of a carry of -1, 0 or 1 another; those of all below it, composed.
-        maps = [xp.where(inside, self.integers.right(table + c, BASE), 0 * table) for c in (-1, 0, 1)]
+        maps = [
+            xp.where(inside, self.integers.right(table + c, BASE), 0 * table) for c in (-1, 0, 1)
+        ]
         step = 1
         while step < layout.size:
-            before = [self._shifted(m, places, step, c) for m, c in zip(maps, (-1, 0, 1), strict=True)]
+            before = [
+                self._shifted(m, places, step, c) for m, c in zip(maps, (-1, 0, 1), strict=True)
+            ]
             maps = [xp.where(m < 0, maps[0], xp.where(m > 0, maps[2], maps[1])) for m in before]
             step *= 2
         table = table + xp.where(inside | top, self._shifted(maps[1], places, 1), 0 * table)

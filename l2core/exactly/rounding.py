@@ -31,10 +31,10 @@ def quotient(
 
     x / 0 is inf or -inf, 0 / 0 is ``empty``, and what is not finite is as the counts of a table say.
     """
-    known = [arithmetic.integers.known(x) for x in (numerator, denominator)]
-    if all(x is not None for x in known):
+    first, second = (arithmetic.integers.known(x) for x in (numerator, denominator))
+    if first is not None and second is not None:
         if arithmetic.integers is not INTEGERS:
-            found = quotient(_NUMPY, *known, layout, dtype, root, empty)
+            found = quotient(_NUMPY, first, second, layout, dtype, root, empty)
             return arithmetic.integers.array(found)
         numerator, denominator, layout = _trimmed(numerator, denominator, layout)
     xp = arithmetic.xp
@@ -95,9 +95,7 @@ def _positive(arithmetic: Arithmetic, table: Array, layout: Layout) -> tuple[Arr
     return flipped, sign
 
 
-def _limit(
-    arithmetic: Arithmetic, table: Array, sign: Array, layout: Layout, dtype: str
-) -> Array:
+def _limit(arithmetic: Arithmetic, table: Array, sign: Array, layout: Layout, dtype: str) -> Array:
     """The sign as a float; inf, -inf or NaN if such went into the table."""
     xp = arithmetic.xp
     nan, high, low = (table[..., layout.size + k] > 0 for k in range(3))

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from l2core.arrays import Array
-from l2core.backend import Backend
+from l2core.backend import Backend, backend_of
 from l2core.call import Call
 from l2core.checks import EXACT
 from l2core.exactly.digits import LAYOUTS, Arithmetic, Digits, Layout, decoded_number
 from l2core.exactly.rounding import quotient
-from l2core.numpy_backend import NUMPY
-from l2core.prepared import Prepared, elements, prepared
+from l2core.prepared import Prepared, cast_to, elements, prepared
+
 
 class Rows(NamedTuple):
     """The arrays of a call as matrices (D, M), of D outputs over M elements each, and what is asked.
@@ -136,7 +136,10 @@ def _table(
     ]
     table = arithmetic.carried(arithmetic.summed(kept, layout), layout)
     counts = [xp.isnan(x), x > 0, x < 0]
-    each = [xp.sum(xp.where(~finite & c, 0 * parts[0].place + 1, 0 * parts[0].place), axis=(1,)) for c in counts]
+    each = [
+        xp.sum(xp.where(~finite & c, 0 * parts[0].place + 1, 0 * parts[0].place), axis=(1,))
+        for c in counts
+    ]
     return arithmetic.flagged(table, each, layout)
 
 
@@ -167,7 +170,7 @@ def denominator(meaning: Any, inputs: Prepared, rows: Rows, layout: Layout) -> A
         count = math.prod([backend.length(inputs.pred, axis) for axis in over])
         if not isinstance(count, backend.arrays):
             return number(rows, count, layout)
-        count = backend.xp.reshape(backend.xp.astype(count, backend.xp.int64), (1,))
+        count = backend.xp.reshape(cast_to(count, "int64", backend), (1,))
     part = arithmetic.placed(count[:, None], 0 * count[:, None], 3)
     return arithmetic.summed([part], layout)
 
@@ -206,9 +209,10 @@ def on_host(
     weight = call.weight if isinstance(call.weight, backend.arrays) else None
 
     def called(*arrays: Any) -> Any:
-        p, t, w, m, d = (None if x is None else np.asarray(x) for x in arrays)
+        known: list[Any] = [None if x is None else np.asarray(x) for x in arrays]
+        p, t, w, m, d = known
         w, d = (call.weight if w is None else w), (call.denominator if d is None else d)
-        return np.asarray(f(prepared(meaning, NUMPY, Call(p, t, w, m, d))), made[1])
+        return np.asarray(f(prepared(meaning, backend_of(p, "pred"), Call(p, t, w, m, d))), made[1])
 
     arrays = call.pred, call.target, weight, call.mask, given
     return backend.integers.on_host(called, arrays, *made)

@@ -63,7 +63,11 @@ class ExactTerms:
 
     def __mul__(self, times: Any) -> ExactTerms:
         """As many times the same data."""
-        if not isinstance(times, Integral) or isinstance(times, bool) or not 0 <= times < 1 << 30:
+        if (
+            not isinstance(times, Integral)
+            or isinstance(times, bool)
+            or not 0 <= int(times) < 1 << 30
+        ):
             return NotImplemented
         with _arithmetic(self.numerator).integers.wide():
             return self._each(lambda x: x * int(times))

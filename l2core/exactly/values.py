@@ -26,7 +26,7 @@ from l2core.exactly.sums import (
 )
 from l2core.integers import INTEGERS
 from l2core.onepass import ROW, SHORT, Operands, one_pass, rule
-from l2core.prepared import Prepared, single_sum
+from l2core.prepared import Prepared, cast_to, single_sum
 
 BLOCK = 1 << 14
 """Elements of a row of float64 sums."""
@@ -52,7 +52,8 @@ def value(meaning: Any, inputs: Prepared, call: Call | None = None) -> Array:
     backend = inputs.backend
     with backend.integers.wide():
         rows = rows_of(meaning, inputs)
-        layout, xp = layout_of(meaning, inputs), backend.xp
+        layout = layout_of(meaning, inputs)
+        xp: Any = backend.xp
 
         def exact(some: Any) -> Array:
             if call is not None:
@@ -86,7 +87,8 @@ def weights(meaning: Any, inputs: Prepared, call: Call | None = None) -> Array:
     backend = inputs.backend
     with backend.integers.wide():
         rows = rows_of(meaning, inputs)
-        layout, xp = layout_of(meaning, inputs), backend.xp
+        layout = layout_of(meaning, inputs)
+        xp: Any = backend.xp
 
         def exact(some: Any) -> Array:
             if call is not None:
@@ -111,7 +113,8 @@ def weights(meaning: Any, inputs: Prepared, call: Call | None = None) -> Array:
 
 def _weights(rows: Rows) -> Array:
     """The weights in float64, in rows; NaN where one is negative, or taken for 0."""
-    xp, w = rows.backend.xp, _blocked(rows, rows.weight)
+    xp: Any = rows.backend.xp
+    w = _blocked(rows, rows.weight)
     right = w >= 0
     if rows.backend.integers.flushes:
         right = right & ~_subnormal(rows, w)
@@ -148,9 +151,9 @@ def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:
     low, high = (float(np.float32(q * x)) for x in _around(near.height))
     if low != high:
         return None
-    if not (low >= NORMAL and near.total >= near.weight * LEAST):
-        if near.total != 0 or INTEGERS.flushes:
-            return None
+    far = low >= NORMAL and near.total >= near.weight * LEAST
+    if not far and (near.total != 0 or INTEGERS.flushes):
+        return None
     return backend.scalar(low, "float32", call.pred)
 
 
@@ -167,7 +170,7 @@ def _around(height: Any) -> tuple[Any, Any]:
     return 1.0 - e, 1.0 + e
 
 
-def _host_divisor(meaning: Any, call: Call, weight: Any, mask: Any) -> float | None:
+def _host_divisor(meaning: Any, call: Call, weight: Any, mask: Any) -> Any:
     """What the sum is divided by, in float64; None where it takes another pass."""
     if meaning.reduction == "sum":
         return 1.0
@@ -179,7 +182,7 @@ def _host_divisor(meaning: Any, call: Call, weight: Any, mask: Any) -> float | N
         return float(size if isinstance(by, str) else by)
     if weight is not None:
         total = float(np.sum(weight, dtype=np.float64))
-        return total * (size // weight.size) if by == "weight" else None
+        return total * float(size // weight.size) if by == "weight" else None
     return float(np.count_nonzero(mask)) * (size // mask.size)
 
 
@@ -206,7 +209,8 @@ def _host_sum(meaning: Any, backend: Backend, arrays: Any) -> Near | None:
 
 def _near(rows: Rows) -> Near:
     """The same by the framework's own sums, of each output."""
-    xp, backend = rows.backend.xp, rows.backend
+    backend = rows.backend
+    xp: Any = backend.xp
     p, t = (xp.astype(_blocked(rows, x), xp.float64) for x in (rows.pred, rows.target))
     r = p - t
     rho = r * r if rows.power == 2 else xp.abs(r)
@@ -239,7 +243,7 @@ def _height(rows: Rows) -> Any:
     """How high the trees of such sums may be."""
     m = rows.pred.shape[1]
     if not isinstance(m, int):
-        return rows.backend.xp.astype(rows.backend.length(rows.pred, 1), rows.backend.xp.float64)
+        return cast_to(rows.backend.length(rows.pred, 1), "float64", rows.backend)
     return m if m <= BLOCK else BLOCK + m // BLOCK + 1
 
 
@@ -248,7 +252,7 @@ def _rounded(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> tuple[Ar
 
     If all that lies within the bounds rounds to one number, the value is that.
     """
-    xp = rows.backend.xp
+    xp: Any = rows.backend.xp
     q = near.total / _divisor(meaning, inputs, rows, near)
     if not isinstance(q, rows.backend.arrays):
         q = xp.full_like(xp.astype(rows.pred[:, 0], xp.float64), q)
@@ -270,7 +274,7 @@ def _divisor(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> Any:
     if meaning.reduction in ("none", "sum"):
         return 1.0
     backend = rows.backend
-    xp = backend.xp
+    xp: Any = backend.xp
     given = inputs.denominator
     if given is not None:
         array = isinstance(given, backend.arrays)
@@ -290,7 +294,8 @@ def _divisor(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> Any:
 
 def _unrounded(rows: Rows) -> Array:
     """(D,) where the one term of each output has not been rounded in float64: ties are."""
-    arithmetic, xp, integers = rows.arithmetic, rows.backend.xp, rows.backend.integers
+    xp: Any = rows.backend.xp
+    integers = rows.arithmetic.integers
     p, t = (xp.astype(x[:, 0], xp.float64) for x in (rows.pred, rows.target))
     r = p - t
     v = p - r
@@ -306,7 +311,6 @@ def _unrounded(rows: Rows) -> Array:
         whole = whole & (integers.bits(rho) & ((1 << 24) - 1) == 0) & ~_subnormal(rows, w)
         rho = xp.astype(w, xp.float64) * rho
     size = xp.abs(xp.astype(rho, xp.float32))
-    del arithmetic
     return whole & (((size >= NORMAL) & (size < math.inf)) | (rho == 0))
 
 
