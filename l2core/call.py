@@ -91,6 +91,11 @@ class Meaning:
         self._check()
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """All of them, by name: those of another criterion that means the same."""
+        return {f.name: getattr(self, f.name) for f in fields(Meaning)}
+
+    @property
     def changed(self) -> dict[str, Any]:
         """The fields that have not their defaults, by name."""
         usual = Meaning()

@@ -241,15 +241,17 @@ class Criterion(Meaning):
         xp = backend.xp
         p, t, given = elements(inputs)
         r = p - t
-        rho, psi = self.loss.rho(r, xp, **given), self.loss.psi(r, xp, **given)
-        value = self._sum(self._weighted(rho, inputs), inputs)
-        scale: Any = None
-        if self.reduction in ("mean", "root_mean"):
-            terms = self._terms(value, self._denominator(inputs, value))
-            value, scale = terms._value(backend), 1 / terms._divisor(backend)
+        psi = self.loss.psi(r, xp, **given)
         if self.exact:
             value = calls.value_of(self, backend, call)
-        if scale is not None:
+            total = xp.where(xp.isnan(value), 0.0, value)  # 0 / 0 is a mean over nothing
+        else:
+            value = total = self._sum(self._weighted(self.loss.rho(r, xp, **given), inputs), inputs)
+        scale: Any = None
+        if self.reduction in ("mean", "root_mean"):
+            terms = self._terms(total, self._denominator(inputs, total))
+            scale = 1 / terms._divisor(backend)
+            value = value if self.exact else terms._value(backend)
             if self.reduction == "root_mean":
                 zero = value == 0
                 scale = xp.where(zero, 0.0, scale * (0.5 / xp.where(zero, 1.0, value)))
@@ -282,8 +284,7 @@ class Criterion(Meaning):
         """The reduction and the denominator, if the arguments of a call say all the rest."""
         names: tuple[Any, Any] = self.reduction, self.denominator
         usual = self.axis is None and self.nan_targets == "propagate" and not self.loss.likelihood
-        usual = usual and not self.exact
-        return names if usual and names in _SIMPLE else None
+        return names if usual and not self.exact and names in _SIMPLE else None
 
     def _single_sum(self, backend: Backend, call: Call, cast: bool = True) -> Prepared | None:
         """The call for a fused path to sum up, if it can: :func:`l2core.prepared.single_sum`."""

@@ -11,6 +11,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import logging
 
 import hypothesis
+import numpy as np
 import pytest
 
 hypothesis.settings.register_profile(
@@ -32,6 +33,7 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "once(yes=True): JAX without 64-bit types alone, where those add nothing"
     )
+    config.addinivalue_line("markers", "integers: where a framework has exact values alone")
     config.addinivalue_line("markers", "scripts: runs one of ours; `make examples` has them")
     config.addinivalue_line(
         "markers", "since(version): PyTorch's, from which on its compiler can do this"
@@ -59,6 +61,12 @@ def pytest_generate_tests(metafunc):
     chosen = harnesses()
     if once and once.args != (False,):
         chosen = [h for h in chosen if not h.name.endswith("-x64")]
+
+    if metafunc.definition.get_closest_marker("integers"):
+        from l2core.backend import backend_of
+
+        one = np.zeros(1, np.float32)
+        chosen = [h for h in chosen if backend_of(h.array(one), "x").integers is not None]
 
     if "mode" not in metafunc.fixturenames:
         metafunc.parametrize("harness", chosen, ids=lambda h: h.name, indirect=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -43,8 +43,7 @@ class JaxHarness(AutogradHarness):
 
     def face(self, criterion: l2core.Criterion) -> Callable[..., Array]:
         """The JAX criterion."""
-        names = [field.name for field in fields(l2core.Criterion)]
-        return Criterion(**{name: getattr(criterion, name) for name in names})
+        return Criterion(**criterion.arguments)
 
     def run(self, f: Callable[..., Array], *args: Array, mode: str = "eager") -> Array:
         """See :class:`l2core.conformance.Harness`."""

@@ -9,7 +9,6 @@ Its derivatives are the plain path's.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import cache
 from typing import Any, cast
 
@@ -74,4 +73,4 @@ def _weighted(criterion: Criterion, inputs: Prepared) -> Array:
 
 @cache
 def _jitted(criterion: Criterion) -> jitted.Criterion:
-    return jitted.Criterion(*(getattr(criterion, field.name) for field in fields(Criterion)))
+    return jitted.Criterion(**criterion.arguments)

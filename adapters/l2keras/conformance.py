@@ -177,7 +177,7 @@ class KerasHarness(AutogradHarness):
         from l2keras.criterion import Criterion
 
         c = criterion
-        loss = Criterion(c.loss, c.reduction, c.denominator, c.axis, c.empty, c.nan_targets)
+        loss = Criterion(**c.arguments)
 
         def face(pred: Array, target: Array, *, weight: Any = None, **others: Any) -> Array:
             return loss(target, pred, weight, **others)

@@ -121,8 +121,7 @@ class Criterion(KerasLoss):
     @classmethod
     def of(cls, core: l2core.Criterion, **own: Any) -> Criterion:
         """The Keras loss of a core criterion, with Keras's own arguments."""
-        fields = (core.reduction, core.denominator, core.axis, core.empty)
-        return cls(core.loss, *fields, core.nan_targets, core.exact, **own)
+        return cls(**core.arguments, **own)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Criterion:

@@ -47,7 +47,7 @@ class TorchHarness(AutogradHarness):
     def face(self, criterion: l2core.Criterion) -> Callable[..., Tensor]:
         """The module."""
         c = criterion
-        return Criterion(c.loss, c.reduction, c.denominator, c.axis, c.empty, c.nan_targets)
+        return Criterion(**c.arguments)
 
     def run(self, f: Callable[..., Tensor], *args: Tensor, mode: str = "eager") -> Tensor:
         """See :class:`l2core.conformance.Harness`."""

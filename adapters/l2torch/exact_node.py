@@ -12,7 +12,6 @@ from l2core import Criterion
 from l2core.call import Call
 from l2core.checks import axes_of, residual_dtypes
 from l2core.exactly import calls
-from l2torch.integers import nodes
 
 WEIGHTS, VALUE = "weights", "value"
 
@@ -90,6 +89,3 @@ def node(what: str, criterion: Any, call: Call) -> Tensor:
     told = f"{what} {loss} {criterion.reduction} {name} {criterion.empty} {criterion.nan_targets}"
     axes = None if axis is None else list(axis) if isinstance(axis, tuple) else [axis]
     return cast(Tensor, exactly(*array, numbers, told, axes))
-
-
-nodes.append(node)

@@ -10,6 +10,8 @@ import l2core
 from l2core import LOSSES, ExactTerms, Terms
 from l2torch import criterion, losses
 from l2torch.distributed import Ranks
+from l2torch.exact_node import node
+from l2torch.integers import nodes
 from l2torch.internals import register_pytree_node
 
 
@@ -44,6 +46,7 @@ def _loaded(context: Any) -> Any:
 
 def register() -> None:
     """At import, once. A user's own loss is for the user to declare safe."""
+    nodes.append(node)
     named = [kind for kind in vars(losses).values() if isinstance(kind, type)]
     drop_ins = [kind for kind in named if issubclass(kind, criterion.Criterion)]
     torch.serialization.add_safe_globals(

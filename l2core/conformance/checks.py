@@ -130,7 +130,7 @@ def has(feature: str) -> Concerns:
 def plain(subject: Subject, claim: Claim, harness: Harness) -> bool:
     """One claim a loss is enough: its mean, else what it has; options at their defaults."""
     c = claim.criterion
-    if (c.denominator, c.axis, c.empty, c.nan_targets) != ("weight", None, "nan", "propagate"):
+    if not _default(claim):
         same = [x for x in subject.claims if x.criterion.loss == c.loss]
         return claim is same[0] and not any(_default(x) for x in same)
     wanted = [x for x in subject.claims if x.criterion.loss == c.loss and _default(x)]
@@ -139,5 +139,4 @@ def plain(subject: Subject, claim: Claim, harness: Harness) -> bool:
 
 
 def _default(claim: Claim) -> bool:
-    c = claim.criterion
-    return (c.denominator, c.axis, c.empty, c.nan_targets) == ("weight", None, "nan", "propagate")
+    return claim.criterion.changed.keys() <= {"loss", "reduction"}

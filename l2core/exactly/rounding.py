@@ -34,7 +34,8 @@ def quotient(
     first, second = (arithmetic.integers.known(x) for x in (numerator, denominator))
     if first is not None and second is not None:
         if arithmetic.integers is not INTEGERS:
-            found = quotient(_NUMPY, first, second, layout, dtype, root, empty)
+            with INTEGERS.wide():
+                found = quotient(_NUMPY, first, second, layout, dtype, root, empty)
             return arithmetic.integers.array(found)
         numerator, denominator, layout = _trimmed(numerator, denominator, layout)
     xp = arithmetic.xp
@@ -154,7 +155,8 @@ def _estimate(
     lost = xp.where(lost > 62, 0 * lost + 62, lost)
     cut = integers.right(whole, lost)
     wanted = xp.where(wanted < 1, 0 * wanted + 1, wanted)
-    capped = xp.where(wanted < (1 << width), wanted, 0 * wanted + (1 << width))
+    most = (1 << width) - 1  # beyond which the shift would reach the sign
+    capped = xp.where(wanted < most, wanted, 0 * wanted + most)
     found = integers.left(capped - 1, fraction) + cut
     top = (((1 << width) - 1) << fraction) - 1
     return xp.where(found < top, found, 0 * found + top)

@@ -139,8 +139,9 @@ def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:
     found = [x if x is None or isinstance(x, np.ndarray) else backend.host(x) for x in given]
     if [x is None for x in found] != [x is None for x in given]:
         return None
-    by = _host_divisor(meaning, call, found[2], found[3])
-    near = _host_sum(meaning, backend, found)
+    with INTEGERS.wide():
+        by = _host_divisor(meaning, call, found[2], found[3])
+        near = _host_sum(meaning, backend, found)
     if by is None or near is None:
         return None
     q = near.total / by if by else math.nan
@@ -222,8 +223,8 @@ def _near(rows: Rows) -> Near:
         n = backend.length(rows.pred, 1)
         n = xp.astype(n, xp.float64) if isinstance(n, backend.arrays) else float(n)
         return Near(_summed(rows, rho)[0], n, height, flushed)
-    w = _weights(rows)
-    total, weight = _summed(rows, w * rho, w)
+    w = xp.astype(_blocked(rows, rows.weight), xp.float64)
+    total, weight = _summed(rows, w * rho, _weights(rows))
     return Near(total, weight, 2 * height, flushed)
 
 

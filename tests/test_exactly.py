@@ -1,0 +1,364 @@
+"""`exact=True`: the correctly rounded value, the same bits on every backend, in any order and split."""
+
+import hashlib
+import math
+import pickle
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import l2core
+from l2core import AbsoluteError, Criterion, HalfSquaredError, SquaredError, reference_arrays
+from l2core.exact import root, rounded
+from l2core.exactly.digits import LAYOUTS, Arithmetic, decoded_number
+from l2core.exactly.rounding import quotient
+from l2core.integers import INTEGERS
+from l2core.numpy_namespace import XP
+from subjects import float_dtypes
+
+pytestmark = pytest.mark.integers
+
+LOSSES = (SquaredError(), HalfSquaredError(), AbsoluteError())
+ARITHMETIC = Arithmetic(XP, INTEGERS)
+
+
+def mixed(n, seed):
+    """Integers that are the same on any machine, well mixed."""
+    x = (np.arange(n, dtype=np.uint64) + np.uint64(1 + 7919 * seed)) * np.uint64(0x9E3779B97F4A7C15)
+    x ^= x >> np.uint64(29)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    return x ^ (x >> np.uint64(32))
+
+
+def uniform(n, seed):
+    """In [0, 1), of 53 bits."""
+    return (mixed(n, seed) >> np.uint64(11)) * 2.0**-53
+
+
+def ordinary(n, seed, dtype):
+    return (4 * uniform(n, seed) - 2).astype(dtype)
+
+
+def wild(n, seed, dtype):
+    """Of exponents from 2^-30 to 2^30."""
+    scale = np.ldexp(1.0, (mixed(n, seed + 50) % np.uint64(61)).astype(int) - 30)
+    return (ordinary(n, seed, np.float64) * scale).astype(dtype)
+
+
+def whole(n, seed, dtype):
+    return (mixed(n, seed) % np.uint64(4097)).astype(dtype)
+
+
+def tied(dtype):
+    """Means that lie between two floats, and just beside: 2^12 + 1 squared has 25 bits."""
+    big = 2.0**12 + 1 if dtype == "float32" else 2.0**26 + 1
+    for n in (1, 2, 8):
+        yield np.full(n, big), np.zeros(n)
+    for tiny in (2.0**-20, 2.0**-60):
+        yield np.array([big, big, tiny, big]), np.zeros(4)
+        yield np.array([big, big, big, big]), np.array([0, 0, tiny, 0])
+        yield np.array([big, big, big, big]), np.array([0, 0, -tiny, 0])
+
+
+def cases(dtype):
+    """pred, target, and arguments by name."""
+    for k, (make, n) in enumerate([(ordinary, 7), (wild, 60), (whole, 64), (wild, 201)]):
+        p, t = make(n, k, dtype), make(n, k + 10, dtype)
+        weight = np.abs(make(n, k + 20, dtype)) * (mixed(n, k) % np.uint64(5) != 0)
+        weight = weight.astype(dtype)
+        mask = mixed(n, k + 30) % np.uint64(3) != 0
+        yield p, t, {}
+        yield p, t, {"weight": weight}
+        yield p, t, {"mask": mask}
+        yield p, t, {"weight": weight, "mask": mask}
+    for p, t in tied(dtype):
+        yield p.astype(dtype), t.astype(dtype), {}
+        yield p.astype(dtype), t.astype(dtype), {"weight": np.full(p.shape, 0.7, dtype)}
+    near = wild(33, 5, dtype)
+    yield near, np.nextafter(near, np.inf, dtype=dtype), {}
+    yield near, near, {}
+    yield near, -near, {"weight": -np.abs(near)}
+
+
+def oracle(loss, p, t, dtype, **options):
+    found = reference_arrays.value(type(loss).__name__, {}, p, t, **options)
+    return np.vectorize(lambda x: rounded(x, dtype), otypes=[dtype])(found)
+
+
+def same(found, wanted):
+    found, wanted = (np.asarray(x) for x in (found, wanted))
+    assert found.dtype == wanted.dtype
+    assert found.shape == wanted.shape
+    assert np.array_equal(found, wanted, equal_nan=True), (found, wanted)
+
+
+OPTIONS = [
+    {},
+    {"denominator": "count"},
+    {"denominator": "size"},
+    {"denominator": 0.1},
+    {"reduction": "root_mean"},
+    {"reduction": "sum"},
+    {"reduction": "none"},
+]
+by_option = pytest.mark.parametrize(
+    "options", OPTIONS, ids=lambda o: "-".join(map(str, o.values()))
+)
+
+
+@by_option
+def test_the_value_is_correctly_rounded(harness, options):
+    for dtype in float_dtypes(harness):
+        for p, t, more in cases(dtype):
+            for loss in LOSSES:
+                if (
+                    options.get("reduction") == "root_mean"
+                    and (more.get("weight", p[:1] ** 2) < 0).any()
+                ):
+                    continue
+                arrays = {name: harness.array(x) for name, x in more.items()}
+                criterion = Criterion(loss, exact=True, **options)
+                found = criterion(harness.array(p, dtype), harness.array(t, dtype), **arrays)
+                same(harness.numpy(found), oracle(loss, p, t, dtype, **options, **more))
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 2), -1])
+def test_along_axes(harness, axis):
+    for dtype in float_dtypes(harness):
+        p, t = (wild(60, k, dtype).reshape(3, 4, 5) for k in (1, 2))
+        for more in ({}, {"weight": np.abs(ordinary(3, 3, dtype))}, {"mask": p > 0}):
+            arrays = {name: harness.array(x) for name, x in more.items()}
+            criterion = Criterion(axis=axis, exact=True)
+            found = criterion(harness.array(p, dtype), harness.array(t, dtype), **arrays)
+            same(harness.numpy(found), oracle(SquaredError(), p, t, dtype, axis=axis, **more))
+
+
+@pytest.mark.modes("jit", "function", "xla", "compile")
+def test_compiled(harness, mode):
+    """A sure value, and a tie, which is added up in integers."""
+    for dtype in float_dtypes(harness)[:1]:
+        criterion = Criterion(exact=True)
+        every = [(ordinary(8, 1, dtype), ordinary(8, 2, dtype)), *list(tied(dtype))[2:3]]
+        for p, t in every:
+            arrays = [harness.array(x, dtype) for x in (p, t)]
+            value, gradient = harness.value_and_grad(criterion, *arrays, mode=mode)
+            same(harness.numpy(value), oracle(SquaredError(), p, t, dtype))
+            same(
+                harness.numpy(gradient),
+                Criterion().value_and_grad(p.astype(dtype), t.astype(dtype))[1],
+            )
+
+
+def corpus(dtype):
+    for k in range(12):
+        n = (3, 50, 1000, 20_011)[k % 4]
+        make = (ordinary, wild, whole)[k % 3]
+        weight = np.abs(ordinary(n, k + 80, dtype)) if k % 2 else None
+        yield make(n, k, dtype), make(n, k + 40, dtype), weight
+
+
+DIGESTS = {
+    "float32": "0",
+    "float64": "0",
+}
+"""SHA-256 of the values over the corpus, whatever computes them."""
+
+
+def digest(values):
+    return hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in values)).hexdigest()
+
+
+def test_values_have_these_bits(harness):
+    for dtype in float_dtypes(harness):
+        found = []
+        for p, t, w in corpus(dtype):
+            more = {} if w is None else {"weight": harness.array(w, dtype)}
+            pair = harness.array(p, dtype), harness.array(t, dtype)
+            found += [harness.numpy(Criterion(loss, exact=True)(*pair, **more)) for loss in LOSSES]
+        assert digest(found) == DIGESTS[dtype]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("shards", [1, 2, 3, 8])
+def test_terms_of_any_split_and_order_have_these_bits(harness, shards):
+    for dtype in float_dtypes(harness):
+        found = []
+        for k, (p, t, w) in enumerate(corpus(dtype)):
+            order = np.argsort(mixed(len(p), k))
+            parts = []
+            for rows in np.array_split(order, shards):
+                more = {} if w is None else {"weight": harness.array(w[rows], dtype)}
+                pair = harness.array(p[rows], dtype), harness.array(t[rows], dtype)
+                parts.append([Criterion(loss, exact=True).terms(*pair, **more) for loss in LOSSES])
+            for terms in zip(*parts[::-1], strict=True):
+                found.append(harness.numpy(sum(terms).value()))
+        assert digest(found) == DIGESTS[dtype]
+
+
+def test_threads_change_nothing(harness):
+    threads = harness.features.get("threads")
+    if threads is None:
+        return  # one thread, or as many as the compiler takes
+    p, t = (wild(3_000_001, k, "float32") for k in (1, 2))
+    pair = harness.array(p), harness.array(t)
+    found = []
+    for n in (1, 2):
+        with threads(n):
+            found.append(harness.numpy(Criterion(exact=True)(*pair)))
+    same(*found)
+    same(found[0], Criterion(exact=True)(p, t))
+
+
+def test_weighted_gradients_have_the_same_bits(harness):
+    """1 / Σ ω, rounded once, times ω, times psi."""
+    for dtype in float_dtypes(harness):
+        p, t, w = ordinary(1001, 1, dtype), ordinary(1001, 2, dtype), uniform(1001, 3).astype(dtype)
+        _, found = harness.value_and_grad(
+            Criterion(exact=True),
+            *(harness.array(x, dtype) for x in (p, t)),
+            weight=harness.array(w, dtype),
+        )
+        total = np.dtype(dtype).type(rounded(sum(map(Fraction, w.tolist())), dtype))
+        one = np.dtype(dtype).type(1)
+        wanted = (one / total) * w * (2 * (p - t))
+        assert harness.numpy(found).tobytes() == wanted.tobytes()
+
+
+def test_what_is_not_finite(harness):
+    nan, inf = math.nan, math.inf
+    for p, t, more, wanted in (
+        ([1.0, nan], [0.0, 0.0], {}, nan),
+        ([1.0, inf], [0.0, 0.0], {}, inf),
+        ([1.0, inf], [0.0, inf], {}, nan),
+        ([1.0, nan], [0.0, 0.0], {"mask": [True, False]}, 1.0),
+        ([1.0, inf], [0.0, 0.0], {"weight": [0.5, 0.0]}, 1.0),
+        ([1.0, 2.0], [0.0, 0.0], {"weight": [0.5, inf]}, nan),
+        ([1.0, 2.0], [0.0, 0.0], {"mask": [False, False]}, nan),
+        ([1.7e19, 1.7e19], [0.0, 0.0], {}, float(np.float32(np.float64(np.float32(1.7e19)) ** 2))),
+        ([3e19, 3e19], [0.0, 0.0], {}, inf),
+    ):
+        arrays = {
+            name: harness.array(np.array(x), None if name == "mask" else "float32")
+            for name, x in more.items()
+        }
+        pair = [harness.array(np.array(x), "float32") for x in (p, t)]
+        criterion = Criterion(exact=True)
+        same(harness.numpy(criterion(*pair, **arrays)), np.float32(wanted))
+        same(harness.numpy(criterion.terms(*pair, **arrays).value()), np.float32(wanted))
+    zero = Criterion(exact=True, empty="zero")(*pair, mask=harness.array(np.zeros(2, bool)))
+    same(harness.numpy(zero), np.float32(0))
+
+
+def test_the_sum_overflows_where_the_mean_does_not(harness):
+    """Plain sums of float32 do not hold it; the gradient is right all the same."""
+    p = np.full(4, 1.8e19, np.float32)
+    value, gradient = harness.value_and_grad(
+        Criterion(exact=True), harness.array(p), harness.array(0 * p)
+    )
+    same(harness.numpy(value), oracle(SquaredError(), p, 0 * p, "float32"))
+    same(harness.numpy(gradient), np.float32(2 / 4) * p)
+
+
+def test_terms_survive_a_file_and_count_as_often_as_told():
+    p, t = ordinary(50, 1, "float32"), ordinary(50, 2, "float32")
+    criterion = Criterion(exact=True)
+    first, second = criterion.terms(p[:20], t[:20]), criterion.terms(p[20:], t[20:])
+    again = pickle.loads(pickle.dumps(first))
+    same((again + second).value(), criterion(p, t))
+    twice = np.concatenate([p[:20], p[:20], p[20:]]), np.concatenate([t[:20], t[:20], t[20:]])
+    same((2 * first + second).value(), criterion(*twice))
+    wide = criterion.terms(p[20:].astype(np.float64), t[20:].astype(np.float64))
+    exact = (
+        sum((Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(p, t, strict=True)) / 50
+    )
+    same((first + wide).value(), np.float64(rounded(exact, "float64")))
+    with pytest.raises(ValueError, match="terms of the same criterion"):
+        first + Criterion(reduction="root_mean", exact=True).terms(p, t)
+    with pytest.raises(TypeError):
+        first * 0.5
+
+
+@pytest.mark.once
+def test_what_cannot_be_exact_says_so(harness):
+    with pytest.raises(ValueError, match="exact: expected False, or one of SquaredError"):
+        Criterion("huber", exact=True)
+    with pytest.raises(TypeError, match="exact: expected a bool"):
+        Criterion(exact=1)
+    x = harness.array(np.arange(3), "int32")
+    with pytest.raises(TypeError, match="pred: expected a real float, or an integer of at most 16"):
+        Criterion(exact=True)(x, x)
+
+
+def test_other_namespaces_say_so():
+    strict = pytest.importorskip("array_api_strict")
+    x = strict.asarray([1.0, 2.0])
+    with pytest.raises(
+        TypeError, match="exact: expected arrays of NumPy, PyTorch, JAX or TensorFlow"
+    ):
+        Criterion(exact=True)(x, x)
+
+
+def test_it_is_a_field_like_the_others():
+    criterion = Criterion(exact=True)
+    assert criterion != Criterion()
+    assert Criterion.from_config(criterion.to_config()) == criterion
+    assert criterion.to_config()["exact"] is True
+    assert l2core.Criterion.from_config({"loss": {"name": "SquaredError"}}).exact is False
+
+
+# --- the arithmetic below ----------------------------------------------------------------------
+
+
+def floats(dtype, **more):
+    width = 32 if dtype == "float32" else 64
+    return st.floats(width=width, allow_nan=False, allow_infinity=False, **more)
+
+
+def exactly(table, layout):
+    return sum(
+        Fraction(int(d)) * Fraction(2) ** (24 * (k + layout.low))
+        for k, d in enumerate(table[: layout.size])
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(data=st.data())
+def test_tables_hold_products_of_three_floats(dtype, data):
+    layout = LAYOUTS[dtype]
+    rows = data.draw(st.lists(st.tuples(*[floats(dtype)] * 3), min_size=1, max_size=8))
+    each = [ARITHMETIC.decoded(np.array([x], dtype), dtype) for x in zip(*rows, strict=True)]
+    part = ARITHMETIC.product(ARITHMETIC.product(each[0], each[1]), each[2])
+    table = ARITHMETIC.summed([part], layout)
+    wanted = sum(math.prod(map(Fraction, row)) for row in rows)
+    assert exactly(table[0], layout) == wanted
+    carried = ARITHMETIC.carried(table, layout)[0]
+    assert exactly(carried, layout) == wanted
+    assert all(0 <= d < 1 << 24 for d in carried[: layout.size - 1])
+    assert ARITHMETIC.sign(carried, layout) == (wanted > 0) - (wanted < 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("by_root", [False, True])
+@given(data=st.data())
+def test_quotients_are_rounded_once(dtype, by_root, data):
+    layout = LAYOUTS[dtype]
+    top = data.draw(st.lists(floats(dtype, min_value=0), min_size=1, max_size=5))
+    under = data.draw(st.lists(floats(dtype, min_value=0), min_size=1, max_size=5))
+    a, b = (
+        ARITHMETIC.summed([ARITHMETIC.decoded(np.array([x], dtype), dtype)], layout)
+        for x in (top, under)
+    )
+    over, by = sum(map(Fraction, top)), sum(map(Fraction, under))
+    if not by:
+        return
+    found = quotient(ARITHMETIC, a, b, layout, dtype, by_root)[0]
+    exact = over / by
+    assert found == rounded(root(exact) if by_root else exact, dtype)
+
+
+@given(st.floats(min_value=0, allow_infinity=False))
+def test_numbers_are_decoded(x):
+    assert sum(d * Fraction(2) ** (24 * place) for place, d in decoded_number(x)) == Fraction(x)
