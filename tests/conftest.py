@@ -33,6 +33,7 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "once(yes=True): JAX without 64-bit types alone, where those add nothing"
     )
+    config.addinivalue_line("markers", "long: takes long; `make examples` has them")
     config.addinivalue_line("markers", "integers: where a framework has exact values alone")
     config.addinivalue_line("markers", "scripts: runs one of ours; `make examples` has them")
     config.addinivalue_line(
