@@ -233,6 +233,16 @@ def test_weighted_gradients_have_the_same_bits(harness):
         assert harness.numpy(found).tobytes() == wanted.tobytes()
 
 
+def test_the_denominator_is_rounded_once(harness):
+    for dtype in float_dtypes(harness):
+        t, w = ordinary(1001, 1, dtype), wild(1001, 2, dtype)
+        told = Criterion(exact=True).denominator_of(
+            harness.array(t, dtype), weight=harness.array(w, dtype)
+        )
+        exact = sum(map(Fraction, w.tolist()))
+        same(harness.numpy(told), np.dtype(dtype).type(rounded(exact, dtype)))
+
+
 def test_what_is_not_finite(harness):
     nan, inf = math.nan, math.inf
     for p, t, more, wanted in (

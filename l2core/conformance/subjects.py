@@ -14,6 +14,7 @@ from types import CodeType
 from typing import Any
 
 from l2core.arrays import Array
+from l2core.checks import EXACT
 from l2core.conformance.case import Case
 from l2core.conformance.harness import NUMPY, harnesses, installed
 from l2core.criterion import Criterion
@@ -230,6 +231,8 @@ def criteria() -> list[Criterion]:
             Criterion(loss, "mean", empty="zero"),
             Criterion(loss, "mean", nan_targets="ignore"),
         ]
+    found += [Criterion(kind(), exact=True) for kind in EXACT]
+    found.append(Criterion(SquaredError(), "root_mean", "count", axis=0, exact=True))
     return found
 
 

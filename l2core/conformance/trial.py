@@ -14,7 +14,7 @@ from l2core.conformance.bounds import Arithmetic, Bounds, Exacts, bounds, within
 from l2core.conformance.case import HALVES, Case
 from l2core.conformance.harness import Harness, NumpyArray
 from l2core.conformance.subjects import Claim, Subject
-from l2core.exact import Exact, ExactArray, ulps
+from l2core.exact import Exact, ExactArray, exact, rounded, ulps
 
 
 class Failure(AssertionError):
@@ -221,6 +221,15 @@ class Trial:
         seen = self.value(case) if observed is None else observed
         dtype = self.result_dtype(case)
         self.near(seen, exacts.value(), allowed.value, "value", dtype, allowed.overflows)
+
+    def value_is_nearest(self, case: Case) -> None:
+        """Failure unless it is the float nearest to what the oracle says."""
+        dtype, expected = self.result_dtype(case), self.exacts(case).value()
+        nearest = np.empty(expected.shape, object)
+        for i in np.ndindex(expected.shape):
+            nearest[i] = exact(rounded(expected[i], dtype))
+        none = np.zeros(expected.shape)
+        self.near(self.value(case), nearest, none, "value", dtype)
 
     def gradient_is_right(
         self, case: Case, observed: NumpyArray | None = None, factor: float | None = None

@@ -6,7 +6,7 @@ import pytest
 
 from l2core.conformance.checks import checks
 from l2core.conformance.runner import FAILED, PASSED, Options, examine
-from wrong_losses import closed_form, described, traced
+from wrong_losses import closed_form, described, rounded_once, traced
 
 # Of each check, a mistake that it must notice, with how the loss is described beside it.
 SUM = {"reductions": ("sum",)}
@@ -17,6 +17,7 @@ MISTAKES = {
     "accuracy/rho": ("cancels", {**NONE, "kind": "log_cosh"}),
     "accuracy/value": ("divides by n", {}),
     "accuracy/gradient": ("halves the gradient", {}),
+    "accuracy/correctly-rounded": ("rounds each sum", {"make": rounded_once}),
     "accuracy/long-sums": ("sums in halves", {}),
     "accuracy/halves": ("computes in halves", {}),
     "accuracy/half-gradients": ("halves the gradient", {}),

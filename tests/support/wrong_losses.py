@@ -388,6 +388,13 @@ def closed_form(mistake):
     return Subject("written in NumPy", "numpy", (claim,), pairwise=True)
 
 
+def rounded_once(mistake):
+    """A criterion with exact values, or one that does as if."""
+    code = "Criterion()" if mistake == "rounds each sum" else "Criterion(exact=True)"
+    claim = Claim(Criterion(exact=True), code)
+    return Subject("l2core", "numpy", (claim,), pairwise=True)
+
+
 def traced(mistake):
     claim = Claim(Criterion(), f"wrong_losses.Traced({mistake!r})")
     return Subject("written in JAX", "jax", (claim,), pairwise=True)

@@ -39,6 +39,16 @@ def value(trial: Trial, case: Case) -> None:
     trial.value_is_right(case)
 
 
+def _exact(subject: Subject, claim: Claim, harness: Harness) -> bool:
+    return claim.criterion.exact
+
+
+@accuracy(concerns=_exact, inputs=WILD)
+def correctly_rounded(trial: Trial, case: Case) -> None:
+    """With exact=True the value is the float nearest to the formula over real numbers, ties to even."""
+    trial.value_is_nearest(case)
+
+
 @accuracy(
     concerns=differentiable,
     situations=special_residuals,

@@ -104,7 +104,8 @@ def many_parts(trial: Trial, case: Case) -> None:
 
 def _tells_ahead(subject: Subject, claim: Claim, harness: Harness) -> bool:
     c = claim.criterion
-    means = subject.mergeable and c.reduction in ("mean", "root_mean")
+    # The terms of exact ones are no numbers.
+    means = subject.mergeable and c.reduction in ("mean", "root_mean") and not c.exact
     return means and hasattr(claim.build(), "denominator_of")
 
 
