@@ -12,7 +12,7 @@ from l2core.exactly.digits import BASE, FORMATS, Arithmetic, Layout
 from l2core.integers import INTEGERS
 from l2core.numpy_namespace import XP
 
-ROUNDED = {"float32": (1, 3), "float64": (8, 17)}
+ROUNDED = {"float32": (0, 1), "float64": (8, 17)}
 """Floats below the estimate from which on, and how many, are tried: it errs by less than 7 units of
 2^-53, and is cut to the format's digits."""
 _EXP64, _FRACTION64 = 1023, 52

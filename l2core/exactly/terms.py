@@ -17,7 +17,7 @@ from l2core.call import Call
 from l2core.exactly.digits import LAYOUTS, Arithmetic
 from l2core.exactly.rounding import quotient
 from l2core.exactly.sums import denominator, layout_of, numerator, on_host, rows_of
-from l2core.prepared import Prepared
+from l2core.prepared import Prepared, cast_to
 
 LEADING = {layout.columns: layout for layout in LAYOUTS.values()}
 
@@ -151,9 +151,11 @@ def terms(meaning: Any, inputs: Prepared, call: Call | None = None) -> ExactTerm
         layout = layout_of(meaning, inputs)
         hosted = None
         if call is not None:
-            made = (2, *rows.kept, layout.columns), "int64"
+            # Carried digits and counts are of 32 bits, which any framework takes from a host.
+            made = (2, *rows.kept, layout.columns), "int32"
             hosted = on_host(partial(_stacked, meaning), meaning, backend, call, made)
         if hosted is not None:
+            hosted = cast_to(hosted, "int64", backend)
             return ExactTerms(hosted[0], hosted[1], inputs.real, root, meaning.empty)
         a = numerator(rows, layout)
         b = denominator(meaning, inputs, rows, layout)

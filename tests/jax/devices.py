@@ -134,5 +134,19 @@ for options in ({"reduction": "none"}, {"axis": 1}):
         assert "expected" in str(error)  # noqa: PT017 (this runs without pytest)
     else:
         raise AssertionError(options)
+p, t, w = (np.random.default_rng(1).normal(size=(3, D, 50)) ** 2).astype("f")
+for reduction in ("mean", "root_mean", "sum"):
+    whole = l2jax.Criterion(reduction=reduction, exact=True)
+    one = l2jax.Criterion(reduction=reduction, exact=True, axis_name="devices")
+    expected = whole(p.ravel(), t.ravel(), weight=w.ravel())
+    mapped = jax.vmap(lambda *a: one(*a[:2], weight=a[2]), axis_name="devices")(p, t, w)
+    np.testing.assert_array_equal(mapped, np.full(D, expected))
+    if reduction != "sum":
+        parts = jax.vmap(
+            lambda *a: l2jax.all_reduced(whole.terms(*a[:2], weight=a[2]), "devices"),
+            axis_name="devices",
+        )(p, t, w)
+        first = jax.tree.map(lambda x: x[0], parts)
+        np.testing.assert_array_equal(first.value(), expected)
 if jax.process_index() == 0:
     print("\n".join(rows.told()), flush=True)

@@ -45,6 +45,7 @@ def test_the_mean_over_ranks_micro_batches_and_engines(tmp_path, record_property
         "metrics",
         "uneven_dtensors",
         "checkpoints",
+        "exact_values",
     )
     found = torchrun("ranks.py", *checks, folder=tmp_path)
     rows = [json.loads(line) for line in found.splitlines() if line.startswith("{")]
