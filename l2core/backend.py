@@ -130,8 +130,9 @@ class Backend(Protocol):
         """The :class:`l2core.integers.Integers` that exact sums ask for; None: it has no exact values."""
         ...
 
-    def kept(self, value: Array, total: Callable[[], Array]) -> Array:
-        """The value, which has no derivative, with those of ``total()``, which it may not run."""
+    def kept(self, value: Array, total: Callable[[], Array], of: tuple[Any, ...]) -> Array:
+        """The value, which has no derivative, with those of ``total()``, which it may not run: where
+        none of the arrays that it is ``of`` wants any."""
         ...
 
     # The criterion is an l2core.Criterion, which stands on a floor above.
@@ -200,7 +201,7 @@ class PlainPathOnly:
     def number(self, x: float, like: Array) -> Any:
         return x
 
-    def kept(self, value: Array, total: Callable[[], Array]) -> Array:
+    def kept(self, value: Array, total: Callable[[], Array], of: tuple[Any, ...]) -> Array:
         return value
 
     def detached(self, x: Array) -> Array:

@@ -19,6 +19,11 @@ class Integers(Protocol):
         """Whether arithmetic takes subnormal numbers for 0."""
         ...
 
+    @property
+    def eager(self) -> bool:
+        """Whether fast paths, which look at the data, serve there."""
+        ...
+
     def sums(self, *arrays: Array) -> Sequence[Array]:
         """The sum of each along its last axis, in one pass where they share what they come of."""
         ...
@@ -98,6 +103,8 @@ class Integers(Protocol):
 class Usual:
     """What most frameworks share: 64-bit types, and no help of a host or a compiler."""
 
+    eager = False
+
     def threads(self) -> int:
         return 1
 
@@ -125,6 +132,8 @@ class Usual:
 
 class NumpyIntegers(Usual):
     """NumPy's. A bin's sum may be of up to 2^28 values below 2^24."""
+
+    eager = True
 
     def sums(self, *arrays: Array) -> Sequence[Array]:
         return [np.sum(x, axis=-1) for x in arrays]

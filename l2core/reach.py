@@ -69,7 +69,7 @@ def _exactly_over(
             (a,) = add_up(a)
         else:
             a, b = add_up(a, b + 0 * a)
-    return backend.kept(replace(terms, numerator=a, denominator=b).value(), lambda: plain)
+    return backend.kept(replace(terms, numerator=a, denominator=b).value(), lambda: plain, (plain,))
 
 
 def check_whole_mean(criterion: Any, *, counted: bool = False) -> None:

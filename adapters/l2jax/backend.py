@@ -147,7 +147,7 @@ class JaxBackend(PlainPathOnly):
     ) -> Array:
         return _with_slope(slope, axes, total, weight, *arguments)
 
-    def kept(self, value: Array, total: Callable[[], Array]) -> Array:
+    def kept(self, value: Array, total: Callable[[], Array], of: tuple[Any, ...]) -> Array:
         return kept(value, total())
 
     def detached(self, x: Array) -> Array:

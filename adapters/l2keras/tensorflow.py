@@ -226,7 +226,7 @@ class TensorFlowBackend(PlainPathOnly):
 
         return total + zero(weight)
 
-    def kept(self, value: Array, total: Callable[[], Array]) -> Array:
+    def kept(self, value: Array, total: Callable[[], Array], of: tuple[Any, ...]) -> Array:
         return kept(value, total())
 
     def detached(self, x: Array) -> Array:

@@ -269,12 +269,11 @@ class TorchBackend(PlainPathOnly):
             by = by.detach()  # autograd runs once there, and the weight's 0 would come of it
         return total + _summed(torch.where(where, weight * by, 0.0), axes)
 
-    def kept(self, value: Tensor, total: Callable[[], Tensor]) -> Tensor:
-        if not (torch.is_grad_enabled() or internals.recording() or self.transforms()):
+    def kept(self, value: Tensor, total: Callable[[], Tensor], of: tuple[Any, ...]) -> Tensor:
+        wanted = torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in of)
+        if not (wanted or internals.recording() or self.transforms()):
             return value
-        plain = total()
-        wanted = plain.requires_grad or internals.recording() or self.transforms()
-        return kept(value, plain) if wanted else value
+        return kept(value, total())
 
     def detached(self, x: Tensor) -> Tensor:
         return x.detach()

@@ -19,6 +19,7 @@ nodes: list[Callable[..., Tensor]] = []
 class TorchIntegers(Usual):
     """See :class:`l2core.integers.Integers`."""
 
+    eager = True
     flushes = True  # torch.set_flush_denormal, and devices of their own
 
     def sums(self, *arrays: Tensor) -> Sequence[Tensor]:

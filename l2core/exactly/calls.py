@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from l2core import fastpath
@@ -22,9 +23,25 @@ def value_of(criterion: Any, backend: Backend, call: Call) -> Array:
         return _value(criterion, backend, call)
     apart = _apart(call, backend)
     found = backend.integers.node("value", criterion, apart)
+    quick = found is None and backend.integers.eager and criterion.axis is None
     if found is None:
         found = _value(criterion, backend, apart)
-    return backend.kept(found, lambda: criterion._plain_value(prepared(criterion, backend, call)))
+
+    def total() -> Array:
+        if quick:
+            return _plainly(criterion, backend, call)
+        return criterion._plain_value(prepared(criterion, backend, call))
+
+    return backend.kept(found, total, call[:5])
+
+
+def _plainly(criterion: Any, backend: Backend, call: Call) -> Array:
+    """The plain value by whatever path is fast, over the sum of weights rounded once."""
+    means = criterion.reduction in ("mean", "root_mean") and criterion.denominator == "weight"
+    if means and call.denominator is None and isinstance(call.weight, backend.arrays):
+        inputs = prepared(criterion, backend, call)
+        call = call._replace(denominator=criterion._denominator(inputs))
+    return replace(criterion, exact=False)._value_of(call)
 
 
 def terms_of(criterion: Any, backend: Backend, call: Call) -> ExactTerms:
@@ -43,7 +60,7 @@ def weight_of(criterion: Any, inputs: Prepared, total: Callable[[], Array]) -> A
     found = backend.integers.node("weights", criterion, call)
     if found is None:
         found = _weights(criterion, backend, call)
-    return backend.kept(found, total)
+    return backend.kept(found, total, (inputs.weight,))
 
 
 def _value(criterion: Any, backend: Backend, call: Call) -> Array:
