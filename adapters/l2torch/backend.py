@@ -273,7 +273,8 @@ class TorchBackend(PlainPathOnly):
         wanted = torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in of)
         if not (wanted or internals.recording() or self.transforms()):
             return value
-        return kept(value, total())
+        found: Tensor = kept(value, total())
+        return found
 
     def detached(self, x: Tensor) -> Tensor:
         return x.detach()

@@ -224,7 +224,8 @@ class Trial:
 
     def value_is_nearest(self, case: Case) -> None:
         """Failure unless it is the float nearest to what the oracle says."""
-        dtype, expected = self.result_dtype(case), self.exacts(case).value()
+        dtype = self.result_dtype(case)
+        expected: Any = self.exacts(case).value()
         nearest = np.empty(expected.shape, object)
         for i in np.ndindex(expected.shape):
             nearest[i] = exact(rounded(expected[i], dtype))

@@ -139,11 +139,11 @@ for reduction in ("mean", "root_mean", "sum"):
     whole = l2jax.Criterion(reduction=reduction, exact=True)
     one = l2jax.Criterion(reduction=reduction, exact=True, axis_name="devices")
     expected = whole(p.ravel(), t.ravel(), weight=w.ravel())
-    mapped = jax.vmap(lambda *a: one(*a[:2], weight=a[2]), axis_name="devices")(p, t, w)
+    mapped = jax.vmap(lambda *a, c=one: c(*a[:2], weight=a[2]), axis_name="devices")(p, t, w)
     np.testing.assert_array_equal(mapped, np.full(D, expected))
     if reduction != "sum":
         parts = jax.vmap(
-            lambda *a: l2jax.all_reduced(whole.terms(*a[:2], weight=a[2]), "devices"),
+            lambda *a, c=whole: l2jax.all_reduced(c.terms(*a[:2], weight=a[2]), "devices"),
             axis_name="devices",
         )(p, t, w)
         first = jax.tree.map(lambda x: x[0], parts)

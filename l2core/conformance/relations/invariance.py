@@ -187,7 +187,9 @@ def padded(trial: Trial, case: Case, by: str) -> Case:
 def _pads(by: str) -> Any:
     def concerned(subject: Subject, claim: Claim, harness: Harness) -> bool:
         c = claim.criterion
-        counted = c.denominator in ("batch", "size") or (by == "weight" and claim.divisor is not None)
+        counted = c.denominator in ("batch", "size") or (
+            by == "weight" and claim.divisor is not None
+        )
         shapes = {"sample", "element"} & {*subject.weights}
         return (
             whole(subject, claim, harness) and by in subject.takes and bool(shapes) and not counted
