@@ -24,6 +24,14 @@ class Integers(Protocol):
         """Whether fast paths, which look at the data, serve there."""
         ...
 
+    def apart(self, x: Array) -> Array:
+        """x, into which a compiler does not merge what comes of it."""
+        ...
+
+    def reshaped(self, x: Array, like: Array, axes: tuple[int, ...]) -> Array:
+        """x in the lengths of these axes of an array; a scalar of none."""
+        ...
+
     def sums(self, *arrays: Array) -> Sequence[Array]:
         """The sum of each along its last axis, in one pass where they share what they come of."""
         ...
@@ -105,6 +113,12 @@ class Usual:
 
     eager = False
 
+    def apart(self, x: Array) -> Array:
+        return x
+
+    def reshaped(self, x: Array, like: Array, axes: tuple[int, ...]) -> Array:
+        return x.reshape(tuple(like.shape[a] for a in axes))
+
     def threads(self) -> int:
         return 1
 
@@ -148,6 +162,7 @@ class NumpyIntegers(Usual):
 
     def bits(self, x: Array) -> Array:
         x = np.asarray(x)
+        x = x.astype(x.dtype.newbyteorder("="), copy=False)
         return x.view(np.int32 if x.dtype.itemsize == 4 else np.int64).astype(np.int64)
 
     def floats(self, bits: Array, dtype: str) -> Array:
@@ -174,6 +189,9 @@ class NumpyIntegers(Usual):
 
     def broadcast(self, x: Array, like: Array) -> Array:
         return np.broadcast_to(x, like.shape)
+
+    def reshaped(self, x: Array, like: Array, axes: tuple[int, ...]) -> Array:
+        return super().reshaped(x, like, axes)[()]
 
     def known(self, x: Array) -> np.ndarray[Any, Any] | None:
         return np.asarray(x)

@@ -268,6 +268,86 @@ def test_what_is_not_finite(harness):
     same(harness.numpy(zero), np.float32(0))
 
 
+def test_what_a_weight_of_0_hides_of_each_element(harness):
+    p, w = np.array([math.nan, 2, math.inf], "float32"), np.array([0, 1, 0], "float32")
+    found = Criterion(reduction="none", exact=True)(
+        harness.array(p), harness.array(0 * w), weight=harness.array(w)
+    )
+    same(harness.numpy(found), np.float32([0, 4, 0]))
+
+
+def test_subnormal_weights_count(harness):
+    """XLA takes them for 0 in a comparison, and in arithmetic; the mean is far from that."""
+    p, w = np.array([1e19, 1], "float32"), np.array([1e-40, 1e-37], "float32")
+    for reduction in ("mean", "sum", "none"):
+        criterion = Criterion(reduction=reduction, exact=True)
+        wanted = oracle(SquaredError(), p, 0 * p, "float32", reduction=reduction, weight=w)
+        arrays = harness.array(p), harness.array(0 * p)
+        same(harness.numpy(criterion(*arrays, weight=harness.array(w))), wanted)
+        if reduction == "mean":
+            same(harness.numpy(criterion.terms(*arrays, weight=harness.array(w)).value()), wanted)
+
+
+def test_where_a_thread_takes_subnormal_numbers_for_0():
+    torch = pytest.importorskip("torch")
+    p, w = np.array([1e19, 1], "float32"), np.array([1e-40, 1e-37], "float32")
+    wanted = oracle(SquaredError(), p, 0 * p, "float32", weight=w)
+    assert torch.set_flush_denormal(True)
+    try:
+        arrays = [torch.from_numpy(x) for x in (p, np.zeros(2, "float32"), w)]
+        found = [
+            Criterion(exact=True)(x, t, weight=w) for x, t, w in (arrays, map(np.asarray, arrays))
+        ]
+    finally:
+        torch.set_flush_denormal(False)
+    for value in found:
+        same(value, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_other_byte_orders_and_scalars(dtype):
+    for p in (ordinary(9, 1, dtype), np.full(8, 4097.0, dtype)):
+        swapped = p.astype(p.dtype.newbyteorder())
+        for found in (
+            Criterion(exact=True)(swapped, 0 * swapped),
+            Criterion(exact=True).terms(swapped, 0 * swapped).value(),
+        ):
+            same(found, oracle(SquaredError(), p, 0 * p, dtype))
+        assert isinstance(Criterion(exact=True)(p, 0 * p), np.generic)
+
+
+def test_negative_views_and_tensors_without_data():
+    torch = pytest.importorskip("torch")
+    y = torch.imag((torch.arange(4.0) * 1j).conj())
+    assert y.is_neg()
+    for axis in (None, 0):
+        criterion = Criterion(axis=axis, exact=True)
+        assert criterion(y, 0 * y) == 3.5
+        assert criterion(y, 0 * y, weight=-y) == 6.0
+    empty = torch.ones(3, device="meta")
+    assert Criterion(exact=True)(empty, empty).shape == ()
+
+
+def test_lengths_that_are_open_while_tracing():
+    tf = pytest.importorskip("tensorflow")
+
+    def of(**options):
+        return lambda a: Criterion(exact=True, **options)(a, 0 * a)
+
+    for shape, options, wanted in (
+        ([None, None], {"reduction": "none"}, (2, 8)),
+        ([None, None], {}, ()),
+        ([None, 8], {"axis": 0}, (8,)),
+        ([None, 8], {"axis": 1}, (2,)),
+    ):
+        traced = tf.function(of(**options), input_signature=[tf.TensorSpec(shape)], autograph=False)
+        assert traced(tf.ones([2, 8])).shape == wanted
+    with pytest.raises(ValueError, match="got both open"):
+        tf.function(of(axis=1), input_signature=[tf.TensorSpec([None, None])], autograph=False)(
+            tf.ones([2, 8])
+        )
+
+
 def test_the_sum_overflows_where_the_mean_does_not(harness):
     """Plain sums of float32 do not hold it; the gradient is right all the same."""
     p = np.full(4, 1.8e19, np.float32)
@@ -286,6 +366,8 @@ def test_terms_survive_a_file_and_count_as_often_as_told():
     same((again + second).value(), criterion(p, t))
     twice = np.concatenate([p[:20], p[:20], p[20:]]), np.concatenate([t[:20], t[:20], t[20:]])
     same((2 * first + second).value(), criterion(*twice))
+    often = (1 << 29) * ((1 << 29) * first)
+    same((often + often).value(), first.value())
     wide = criterion.terms(p[20:].astype(np.float64), t[20:].astype(np.float64))
     exact = (
         sum((Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(p, t, strict=True)) / 50

@@ -20,6 +20,11 @@ class TensorFlowIntegers(Usual):
     def sums(self, *arrays: Array) -> Sequence[Array]:
         return [tf.reduce_sum(x, -1) for x in arrays]
 
+    def reshaped(self, x: Array, like: Array, axes: tuple[int, ...]) -> Array:
+        found = tf.reshape(x, tf.gather(tf.shape(like), axes) if axes else [])
+        found.set_shape([like.shape[a] for a in axes])
+        return found
+
     def bits(self, x: Array) -> Array:
         return tf.cast(tf.bitcast(x, tf.int32 if x.dtype.size == 4 else tf.int64), tf.int64)
 

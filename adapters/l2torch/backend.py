@@ -301,7 +301,8 @@ class TorchBackend(PlainPathOnly):
         usual = type(x) in (Tensor, torch.nn.Parameter) and not internals.recording()
         if not usual or torch.compiler.is_compiling() or internals.transforms_active():
             return None
-        return x.detach().numpy() if x.is_cpu and x.dtype in _NUMPY else None
+        plain = x.is_cpu and x.dtype in _NUMPY and not x.is_neg()
+        return x.detach().numpy() if plain else None
 
     def binned(self, size: Tensor, weight: Tensor | None, n: int) -> Tensor:
         index = (size.contiguous().view(torch.int32) >> 16).to(torch.int64)

@@ -29,6 +29,7 @@ class TorchIntegers(Usual):
         return torch.get_num_threads()
 
     def bits(self, x: Tensor) -> Tensor:
+        x = x.resolve_neg()
         return x.view(torch.int32 if x.element_size() == 4 else torch.int64).to(torch.int64)
 
     def floats(self, bits: Tensor, dtype: str) -> Tensor:
@@ -57,7 +58,7 @@ class TorchIntegers(Usual):
         return torch.from_numpy(x)
 
     def node(self, what: str, criterion: Any, call: Any) -> Tensor | None:
-        watched = torch.compiler.is_compiling() or internals.tracing()
+        watched = torch.compiler.is_compiling() or internals.tracing() or call.pred.is_meta
         if not (watched or internals.transforms_active() or internals.dispatch_modes()):
             return None
         found: Tensor = nodes[0](what, criterion, call)

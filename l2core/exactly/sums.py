@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ from l2core.prepared import Prepared, cast_to, elements, prepared
 class Rows(NamedTuple):
     """The arrays of a call as matrices (D, M), of D outputs over M elements each, and what is asked.
 
-    ``weight`` and ``present`` may be None. ``kept`` is the shape of the D outputs.
+    ``weight`` and ``present`` may be None. ``kept`` is the shape of the D outputs, and ``shaped`` gives it
+    to them.
     """
 
     backend: Backend
@@ -30,6 +32,7 @@ class Rows(NamedTuple):
     weight: Array | None
     present: Array | None
     kept: tuple[Any, ...]
+    shaped: Callable[[Array], Array]
     dtype: str
     power: int
     halves: int
@@ -45,6 +48,9 @@ def rows_of(meaning: Any, inputs: Prepared, select: bool = True) -> Rows:
     """Absent elements are 0 in the weight; in pred and target too, unless they are not selected."""
     backend = inputs.backend
     arithmetic = Arithmetic(backend.xp, backend.integers)
+    if inputs.weight is not None:
+        # By their bits: a comparison may take subnormal weights for 0.
+        inputs = inputs._replace(present=arithmetic.order(inputs.weight, inputs.real) != 0)
     pred, target, _ = elements(inputs) if select else (inputs.pred, inputs.target, None)
     rank = len(pred.shape)
     axes = tuple(range(rank)) if inputs.axes is None else inputs.axes
@@ -70,6 +76,7 @@ def rows_of(meaning: Any, inputs: Prepared, select: bool = True) -> Rows:
         flat(inputs.weight),
         flat(inputs.present),
         tuple(shape),
+        partial(backend.integers.reshaped, like=pred, axes=tuple(kept)),
         inputs.real,
         power,
         halves,

@@ -70,7 +70,7 @@ class ExactTerms:
         ):
             return NotImplemented
         with _arithmetic(self.numerator).integers.wide():
-            return self._each(lambda x: x * int(times))
+            return self._each(lambda x: _carried(x * int(times)))
 
     __rmul__ = __mul__
 
@@ -133,6 +133,19 @@ class ExactTerms:
                 for x in (np.where(there, place, 0), there)
             )
             return self._each(lambda x: backend.xp.take(x, index, axis=-1) * kept)
+
+
+def _carried(table: Array) -> Array:
+    """The same number in small digits, so that others can be added."""
+    arithmetic, layout = _arithmetic(table), LEADING[table.shape[-1]]
+
+    def hosted(x: Any) -> Any:
+        return np.asarray(_carried(np.asarray(x)), np.int32)
+
+    found = arithmetic.integers.on_host(hosted, (table,), tuple(table.shape), "int32")
+    if found is None:
+        return arithmetic.carried(table, layout)
+    return cast_to(found, "int64", backend_of(table, "numerator"))
 
 
 def _arithmetic(table: Array) -> Arithmetic:

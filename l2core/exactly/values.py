@@ -79,7 +79,7 @@ def value(meaning: Any, inputs: Prepared, call: Call | None = None) -> Array:
             found = backend.integers.mended(found, ~sure, exact)
         else:
             found = exact(None)
-        return backend.xp.reshape(found, tuple(-1 if n is None else n for n in rows.kept))
+        return rows.shaped(found)
 
 
 def weights(meaning: Any, inputs: Prepared, call: Call | None = None) -> Array:
@@ -108,7 +108,7 @@ def weights(meaning: Any, inputs: Prepared, call: Call | None = None) -> Array:
             found = backend.integers.mended(xp.astype(total, xp.float32), ~known, exact)
         else:
             found = exact(None)
-        return backend.xp.reshape(found, tuple(-1 if n is None else n for n in rows.kept))
+        return rows.shaped(found)
 
 
 def _weights(rows: Rows) -> Array:
@@ -196,6 +196,8 @@ def _host_sum(meaning: Any, backend: Backend, arrays: Any) -> Near | None:
         return Near(rho / EXACT[type(meaning.loss)][1], p.size, SHORT, False)
     if not all(x is None or x.flags.c_contiguous for x in arrays):
         return None
+    if w is not None and INTEGERS.flushes:  # subnormal weights would be lost
+        return None
     operands = Operands(p, t, w, m, None, np.dtype(np.float64))
     total = one_pass(rule(meaning.loss), operands, None, backend.integers.threads())
     factor = w if m is None else m
@@ -237,7 +239,8 @@ def _blocked(rows: Rows, x: Array) -> Array:
 def _summed(rows: Rows, *arrays: Array) -> list[Array]:
     """Row by row, then their sums."""
     found = rows.backend.integers.sums(*arrays)
-    return [x if len(x.shape) == 1 else rows.backend.xp.sum(x, axis=(1,)) for x in found]
+    xp, apart = rows.backend.xp, rows.backend.integers.apart
+    return [x if len(x.shape) == 1 else xp.sum(apart(x), axis=(1,)) for x in found]
 
 
 def _height(rows: Rows) -> Any:
@@ -266,7 +269,7 @@ def _rounded(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> tuple[Ar
         enough = enough | (total == 0)
     sure = (low == high) & (q < math.inf) & enough
     if meaning.reduction == "none":
-        sure = sure | _unrounded(rows)
+        sure = sure | (_unrounded(rows) & (q < math.inf))
     return xp.astype(q, xp.float32), sure
 
 
