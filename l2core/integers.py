@@ -24,10 +24,6 @@ class Integers(Protocol):
         """Whether fast paths, which look at the data, serve there."""
         ...
 
-    def apart(self, x: Array) -> Array:
-        """x, into which a compiler does not merge what comes of it."""
-        ...
-
     def reshaped(self, x: Array, like: Array, axes: tuple[int, ...]) -> Array:
         """x in the lengths of these axes of an array; a scalar of none."""
         ...
@@ -112,9 +108,6 @@ class Usual:
     """What most frameworks share: 64-bit types, and no help of a host or a compiler."""
 
     eager = False
-
-    def apart(self, x: Array) -> Array:
-        return x
 
     def reshaped(self, x: Array, like: Array, axes: tuple[int, ...]) -> Array:
         return x.reshape(tuple(like.shape[a] for a in axes))

@@ -19,10 +19,6 @@ class JaxIntegers(Usual):
 
     flushes = True
 
-    def apart(self, x: Array) -> Array:
-        barrier: Any = jax.lax.optimization_barrier
-        return cast(Array, barrier(x))
-
     def sums(self, *arrays: Array) -> Sequence[Array]:
         # One reduction: of several XLA writes down what they share, at five times the cost.
         zeros = tuple(jnp.zeros((), x.dtype) for x in arrays)
