@@ -16,7 +16,13 @@ from l2core.exactly import calls
 WEIGHTS, VALUE = "weights", "value"
 
 
-@torch.library.custom_op("l2core::exactly", mutates_args=())
+# Written out: PyTorch 2.6 does not read `Tensor | None`.
+@torch.library.custom_op(
+    "l2core::exactly",
+    mutates_args=(),
+    schema="(Tensor pred, Tensor target, Tensor? weight, Tensor? mask, Tensor? denominator, "
+    "float[] numbers, str told, int[]? axis) -> Tensor",
+)
 def exactly(
     pred: Tensor,
     target: Tensor,
