@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -25,7 +25,16 @@ from l2core.config import config_of
 from l2core.dtypes import COMPLEX_FLOATS, REAL_FLOATS, dtype_name
 from l2core.exactly import calls
 from l2core.losses import SquaredError
-from l2core.prepared import Prepared, cast_to, elements, prepared, selected, single_sum
+from l2core.prepared import (
+    Prepared,
+    cast_to,
+    divisor_of,
+    elements,
+    lengths,
+    prepared,
+    selected,
+    single_sum,
+)
 from l2core.terms import EMPTY, Terms
 
 REDUCTIONS = ("none", "sum", "mean", "root_mean")
@@ -364,27 +373,15 @@ class Criterion(Meaning):
     def _denominator(self, inputs: Prepared, numerator: Array | None = None) -> Any:
         """What the mean of this numerator (None: of all) divides by: a number where it is known
         without looking at the data."""
-        if inputs.denominator is not None:
-            return inputs.denominator
-        if not isinstance(self.denominator, str):
-            return self.denominator
-        backend, pred, axes = inputs.backend, inputs.pred, inputs.axes
-
-        def lengths(over: Iterable[int]) -> Any:
-            n = math.prod([backend.length(pred, axis) for axis in over])
-            return cast_to(n, inputs.real, backend) if isinstance(n, backend.arrays) else n
-
-        if self.denominator == "batch":
-            return lengths([0])
-        over = range(len(pred.shape)) if axes is None else axes
-        if self.denominator == "size":
-            return lengths(over)
-        weighted = self.denominator == "weight" and inputs.weight is not None
-        counted = inputs.weight if weighted else inputs.present
-        if counted is None:
-            return lengths(over)
+        given, over, counted, weighted = divisor_of(self, inputs)
+        if given is not None:
+            return given
+        backend, axes = inputs.backend, inputs.axes
+        if over is not None:
+            return lengths(inputs, over, inputs.real)
         # Along axes of length 1, counted stands for all of pred's elements.
-        times = lengths([a for a in over if counted.shape[a] == 1])
+        every = range(len(inputs.pred.shape)) if axes is None else axes
+        times = lengths(inputs, [a for a in every if counted.shape[a] == 1], inputs.real)
         if weighted:
 
             def weights() -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from l2core.arrays import Array
@@ -55,6 +56,38 @@ def prepared(meaning: Meaning, backend: Backend, call: Call) -> Prepared:
     axes = None if meaning.axis is None else axes_of(meaning.axis, len(pred.shape))
     denominator = _given(call.denominator, real, backend)
     return Prepared(backend, pred, target, weight, present, parameters, axes, denominator, real)
+
+
+class Divisor(NamedTuple):
+    """What a sum is divided by: ``given``, or else the number of elements along ``axes``, or else the sum
+    of ``counted`` weights, or how many elements are."""
+
+    given: Any = None
+    axes: tuple[int, ...] | None = None
+    counted: Array | None = None
+    weighs: bool = False
+
+
+def divisor_of(meaning: Meaning, inputs: Prepared) -> Divisor:
+    """That of a criterion's mean of these inputs; 1 where it divides by nothing."""
+    if meaning.reduction in ("none", "sum"):
+        return Divisor(1.0)
+    given = meaning.denominator if inputs.denominator is None else inputs.denominator
+    if not isinstance(given, str):
+        return Divisor(given)
+    if given == "batch":
+        return Divisor(axes=(0,))
+    over = tuple(range(len(inputs.pred.shape))) if inputs.axes is None else inputs.axes
+    weighs = given == "weight" and inputs.weight is not None
+    counted = None if given == "size" else inputs.weight if weighs else inputs.present
+    return Divisor(axes=over) if counted is None else Divisor(counted=counted, weighs=weighs)
+
+
+def lengths(inputs: Prepared, axes: Iterable[int], dtype: str) -> Any:
+    """The product of pred's lengths: a number, or an array of this dtype where one is open while tracing."""
+    backend = inputs.backend
+    n = math.prod([backend.length(inputs.pred, axis) for axis in axes])
+    return cast_to(n, dtype, backend) if isinstance(n, backend.arrays) else n
 
 
 def single_sum(

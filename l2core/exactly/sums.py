@@ -15,7 +15,7 @@ from l2core.call import Call
 from l2core.checks import EXACT
 from l2core.exactly.digits import LAYOUTS, Arithmetic, Digits, Layout, decoded_number
 from l2core.exactly.rounding import quotient
-from l2core.prepared import Prepared, cast_to, elements, prepared
+from l2core.prepared import Prepared, divisor_of, elements, lengths, prepared
 
 
 class Rows(NamedTuple):
@@ -58,14 +58,14 @@ def rows_of(meaning: Any, inputs: Prepared, select: bool = True) -> Rows:
         axes = ()
     kept = [a for a in range(rank) if a not in axes]
     shape = [_static(pred.shape[a]) for a in kept]
-    lengths = [_static(pred.shape[a]) for a in axes]
+    reduced = [_static(pred.shape[a]) for a in axes]
 
     def flat(x: Array | None) -> Array | None:
         if x is None:
             return None
         x = backend.integers.broadcast(x, pred)
         x = backend.xp.permute_dims(x, (*kept, *axes)) if rank else x
-        return backend.xp.reshape(x, _two(shape, lengths))
+        return backend.xp.reshape(x, _two(shape, reduced))
 
     power, halves = EXACT[type(meaning.loss)]
     return Rows(
@@ -153,31 +153,24 @@ def _table(
 def denominator(meaning: Any, inputs: Prepared, rows: Rows, layout: Layout) -> Array:
     """The table (D, columns), or (1, columns), of what the sum is divided by."""
     arithmetic, backend = rows.arithmetic, rows.backend
-    if meaning.reduction in ("none", "sum"):
-        return number(rows, 1, layout)
-    if inputs.denominator is not None:
-        if not isinstance(inputs.denominator, backend.arrays):
-            return number(rows, inputs.denominator, layout)
-        given = backend.xp.reshape(inputs.denominator, (-1, 1))
-        parts = [arithmetic.decoded(given, rows.dtype)]
-        return _table(arithmetic, parts, [given], given, rows.dtype, layout)
-    by = meaning.denominator
-    if not isinstance(by, str):
-        return number(rows, by, layout)
-    if by == "weight" and rows.weight is not None:
+    divisor = divisor_of(meaning, inputs)
+    given = divisor.given
+    if isinstance(given, backend.arrays):
+        given = backend.xp.reshape(given, (-1, 1))
+        return _table(
+            arithmetic, [arithmetic.decoded(given, rows.dtype)], [given], given, rows.dtype, layout
+        )
+    if divisor.weighs:
         w = rows.weight
-        parts = [arithmetic.decoded(w, rows.dtype)]
-        return _table(arithmetic, parts, [w], w, rows.dtype, layout)
-    if by in ("weight", "count") and rows.present is not None:
+        return _table(arithmetic, [arithmetic.decoded(w, rows.dtype)], [w], w, rows.dtype, layout)
+    if divisor.counted is not None:
         one = arithmetic.integers.bits(rows.pred) * 0
         count = backend.xp.sum(backend.xp.where(rows.present, one + 1, one), axis=(1,))
     else:
-        axes = range(len(inputs.pred.shape)) if inputs.axes is None else inputs.axes
-        over = [0] if by == "batch" else axes
-        count = math.prod([backend.length(inputs.pred, axis) for axis in over])
+        count = lengths(inputs, divisor.axes or (), "int64") if given is None else given
         if not isinstance(count, backend.arrays):
             return number(rows, count, layout)
-        count = backend.xp.reshape(cast_to(count, "int64", backend), (1,))
+        count = backend.xp.reshape(count, (1,))
     part = arithmetic.placed(count[:, None], 0 * count[:, None], 3)
     return arithmetic.summed([part], layout)
 

@@ -26,7 +26,7 @@ from l2core.exactly.sums import (
 )
 from l2core.integers import INTEGERS
 from l2core.onepass import ROW, SHORT, Operands, one_pass, rule
-from l2core.prepared import Prepared, cast_to, single_sum
+from l2core.prepared import Prepared, cast_to, divisor_of, lengths, single_sum
 
 BLOCK = 1 << 14
 """Elements of a row of float64 sums."""
@@ -140,7 +140,7 @@ def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:
     if [x is None for x in found] != [x is None for x in given]:
         return None
     with INTEGERS.wide():
-        by = _host_divisor(meaning, call, found[2], found[3])
+        by = _host_divisor(meaning, inputs, found[2], found[3])
         near = _host_sum(meaning, backend, found)
     if by is None or near is None:
         return None
@@ -171,20 +171,17 @@ def _around(height: Any) -> tuple[Any, Any]:
     return 1.0 - e, 1.0 + e
 
 
-def _host_divisor(meaning: Any, call: Call, weight: Any, mask: Any) -> Any:
+def _host_divisor(meaning: Any, inputs: Prepared, weight: Any, mask: Any) -> float | None:
     """What the sum is divided by, in float64; None where it takes another pass."""
-    if meaning.reduction == "sum":
-        return 1.0
-    by = meaning.denominator if call.denominator is None else call.denominator
-    size = math.prod(call.pred.shape)
-    if by == "batch":
-        return float(call.pred.shape[0])
-    if not isinstance(by, str) or by == "size" or (weight is None and mask is None):
-        return float(size if isinstance(by, str) else by)
-    if weight is not None:
-        total = float(np.sum(weight, dtype=np.float64))
-        return total * float(size // weight.size) if by == "weight" else None
-    return float(np.count_nonzero(mask)) * (size // mask.size)
+    given, axes, counted, weighs = divisor_of(meaning, inputs)
+    if given is not None:
+        return float(given)
+    if axes is not None:
+        return float(lengths(inputs, axes, "float64"))
+    factor = weight if weighs else mask
+    if factor is None or counted is None:
+        return None
+    return float(np.sum(factor, dtype=np.float64)) * math.prod(inputs.pred.shape) / factor.size
 
 
 def _host_sum(meaning: Any, backend: Backend, arrays: Any) -> Near | None:
@@ -275,25 +272,19 @@ def _rounded(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> tuple[Ar
 
 def _divisor(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> Any:
     """What the sum is divided by, in float64: exact but for sums of weights, and one rounding."""
-    if meaning.reduction in ("none", "sum"):
-        return 1.0
-    backend = rows.backend
+    backend, divisor = rows.backend, divisor_of(meaning, inputs)
     xp: Any = backend.xp
-    given = inputs.denominator
+    given = divisor.given
+    if isinstance(given, backend.arrays):
+        return xp.reshape(xp.astype(given, xp.float64), (-1,))
     if given is not None:
-        array = isinstance(given, backend.arrays)
-        return xp.reshape(xp.astype(given, xp.float64), (-1,)) if array else given
-    by = meaning.denominator
-    if not isinstance(by, str):
-        return by
-    if by == "weight" and (rows.weight is not None or rows.present is None):
+        return given
+    if divisor.axes is not None:
+        return lengths(inputs, divisor.axes, "float64")
+    if divisor.weighs:
         return near.weight
-    if by in ("weight", "count") and rows.present is not None:
-        one = xp.full_like(xp.astype(rows.pred, xp.float64), 1.0)
-        return xp.sum(xp.where(rows.present, one, 0.0), axis=(1,))
-    axes = range(len(inputs.pred.shape)) if inputs.axes is None else inputs.axes
-    n = math.prod([backend.length(inputs.pred, a) for a in ([0] if by == "batch" else axes)])
-    return xp.astype(n, xp.float64) if isinstance(n, backend.arrays) else float(n)
+    one = xp.full_like(xp.astype(rows.pred, xp.float64), 1.0)
+    return xp.sum(xp.where(rows.present, one, 0.0), axis=(1,))
 
 
 def _unrounded(rows: Rows) -> Array:
