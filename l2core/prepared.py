@@ -64,7 +64,7 @@ class Divisor(NamedTuple):
 
     given: Any = None
     axes: tuple[int, ...] | None = None
-    counted: Array | None = None
+    counted: Any = None
     weighs: bool = False
 
 

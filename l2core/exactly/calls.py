@@ -11,7 +11,7 @@ from l2core.arrays import Array
 from l2core.backend import Backend, PlainBackend, backend_of
 from l2core.call import Call
 from l2core.checks import check_exact_call
-from l2core.exactly import values
+from l2core.exactly import host, values
 from l2core.exactly.terms import ExactTerms, terms
 from l2core.prepared import Prepared, prepared
 
@@ -64,7 +64,7 @@ def weight_of(criterion: Any, inputs: Prepared, total: Callable[[], Array]) -> A
 
 
 def _value(criterion: Any, backend: Backend, call: Call) -> Array:
-    found = values.sure(criterion, backend, call) if fastpath.enabled else None
+    found = host.sure(criterion, backend, call) if fastpath.enabled else None
     if found is None:
         found = values.value(criterion, prepared(criterion, backend, call), call)
     return found

@@ -14,7 +14,6 @@ from l2core.backend import Backend, backend_of
 from l2core.call import Call
 from l2core.checks import EXACT
 from l2core.exactly.digits import LAYOUTS, Arithmetic, Digits, Layout, decoded_number
-from l2core.exactly.rounding import quotient
 from l2core.prepared import Prepared, divisor_of, elements, lengths, prepared
 
 
@@ -188,16 +187,6 @@ def layout_of(meaning: Any, inputs: Prepared) -> Layout:
     by = meaning.denominator if inputs.denominator is None else inputs.denominator
     odd = isinstance(by, float) and float(np.float32(by)) != by
     return LAYOUTS["float64" if odd else inputs.real]
-
-
-def value_of_tables(
-    rows: Rows, a: Array, b: Array, layout: Layout, root: bool, empty: float
-) -> Array:
-    """(D,) numbers, rounded once."""
-    if rows.halves != 1:
-        b = b * rows.halves
-    b = rows.arithmetic.integers.broadcast(b, a)
-    return quotient(rows.arithmetic, a, b, layout, rows.dtype, root, empty)
 
 
 def on_host(

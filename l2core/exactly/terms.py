@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,8 +17,9 @@ from l2core.exactly.digits import LAYOUTS, Arithmetic
 from l2core.exactly.rounding import quotient
 from l2core.exactly.sums import denominator, layout_of, numerator, on_host, rows_of
 from l2core.prepared import Prepared, cast_to
+from l2core.terms import EMPTY
 
-LEADING = {layout.columns: layout for layout in LAYOUTS.values()}
+OF_COLUMNS = {layout.columns: layout for layout in LAYOUTS.values()}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ExactTerms:
         """numerator / denominator, or its square root, rounded once."""
         arithmetic = _arithmetic(self.numerator)
         columns = self.numerator.shape[-1]
-        layout, xp = LEADING[columns], arithmetic.xp
+        layout, xp = OF_COLUMNS[columns], arithmetic.xp
         kept = self.numerator.shape[:-1]
         with arithmetic.integers.wide():
             hosted = arithmetic.integers.on_host(
@@ -88,7 +88,7 @@ class ExactTerms:
                 return hosted
             a, b = (xp.reshape(x, (-1, columns)) for x in (self.numerator, self.denominator))
             b = arithmetic.integers.broadcast(b, a)
-            empty = math.nan if self.empty == "nan" else 0.0
+            empty = 0.0 / EMPTY[self.empty]
             found = quotient(arithmetic, a, b, layout, self.dtype, self.root, empty)
             return xp.reshape(found, tuple(kept))
 
@@ -110,9 +110,6 @@ class ExactTerms:
         backend = backend_of(self.numerator, "numerator")
         return self._each(lambda x: backend.moved(x, where))
 
-    def _whole(self) -> ExactTerms:
-        return self
-
     def _each(self, f: Callable[[Any], Any]) -> ExactTerms:
         return replace(self, numerator=f(self.numerator), denominator=f(self.denominator))
 
@@ -121,7 +118,7 @@ class ExactTerms:
         own = self.numerator.shape[-1]
         if own == columns:
             return self
-        old, new = LEADING[own], LEADING[columns]
+        old, new = OF_COLUMNS[own], OF_COLUMNS[columns]
         place = np.arange(columns) + new.low - old.low
         place[new.size :] = old.size + np.arange(columns - new.size)
         there = (place >= 0) & ((place < old.size) | (np.arange(columns) >= new.size))
@@ -137,7 +134,7 @@ class ExactTerms:
 
 def _carried(table: Array) -> Array:
     """The same number in small digits, so that others can be added."""
-    arithmetic, layout = _arithmetic(table), LEADING[table.shape[-1]]
+    arithmetic, layout = _arithmetic(table), OF_COLUMNS[table.shape[-1]]
 
     def hosted(x: Any) -> Any:
         return np.asarray(_carried(np.asarray(x)), np.int32)
