@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from l2core.arrays import Array
+
+InNumpy: TypeAlias = Callable[..., np.ndarray[Any, Any]]
+"""A function of NumPy's arrays."""
+Made: TypeAlias = tuple[tuple[Any, ...], str]
+"""The shape and dtype of what it gives."""
 
 
 class Integers(Protocol):
@@ -80,15 +85,14 @@ class Integers(Protocol):
         """NumPy's array as the framework's, on the host."""
         ...
 
-    def on_host(
-        self,
-        f: Callable[..., np.ndarray[Any, Any]],
-        arrays: tuple[Array | None, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-    ) -> Array | None:
-        """f of NumPy's arrays, of this shape and dtype, where a compiler may call it while it runs; else
-        None: then it is done in the framework's own integers."""
+    def on_host(self, f: InNumpy, arrays: Sequence[Array | None], made: Made) -> Array | None:
+        """f of the arrays, where what is compiled may call it while it runs; else None: then it is done in
+        the framework's own integers."""
+        ...
+
+    def whole(self, criterion: Any, call: Any) -> Array | None:
+        """The value with its derivatives by a criterion of the framework's own, which compiles it; None
+        if this is one, or there is none."""
         ...
 
     def node(self, what: str, criterion: Any, call: Any) -> Array | None:
@@ -124,13 +128,10 @@ class Usual:
     def right(self, x: Array, n: Any) -> Array:
         return x >> n
 
-    def on_host(
-        self,
-        f: Callable[..., np.ndarray[Any, Any]],
-        arrays: tuple[Array | None, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-    ) -> Array | None:
+    def on_host(self, f: InNumpy, arrays: Sequence[Array | None], made: Made) -> Array | None:
+        return None
+
+    def whole(self, criterion: Any, call: Any) -> Array | None:
         return None
 
     def node(self, what: str, criterion: Any, call: Any) -> Array | None:

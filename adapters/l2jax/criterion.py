@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from numbers import Real
 from typing import Any, ClassVar, cast
 
@@ -24,6 +24,7 @@ from l2core.exactly.terms import ExactTerms
 from l2core.numpy_backend import NUMPY
 from l2core.reach import value_over
 from l2jax.backend import BACKEND
+from l2jax.integers import compiled
 
 tree_util.register_dataclass(
     ExactTerms, data_fields=["numerator", "denominator"], meta_fields=["dtype", "root", "empty"]
@@ -133,6 +134,18 @@ class Criterion(l2core.Criterion):
         number = np.dtype(real).type
         return _mapped(lambda x: number(x) if isinstance(x, (int, float)) else x, call)
 
+
+@cache
+def of(core: l2core.Criterion) -> Criterion:
+    """The JAX criterion of a core criterion."""
+    return Criterion(**core.arguments)
+
+
+def _compiled(criterion: l2core.Criterion, call: Call) -> Array | None:
+    return None if isinstance(criterion, Criterion) else of(criterion)._value_of(call)
+
+
+compiled.append(_compiled)
 
 for kind in (l2core.Criterion, Criterion):
     tree_util.register_static(kind)  # no leaves: it passes whatever maps over a model's

@@ -9,7 +9,6 @@ Its derivatives are the plain path's.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, cast
 
 import jax
@@ -29,7 +28,7 @@ LARGE = 1 << 18
 def fused(backend: Backend, criterion: Criterion, call: Call) -> Array | None:
     """The value, or None where the plain path of l2jax's own criterion serves, which is jitted."""
     if not isinstance(criterion, jitted.Criterion):
-        return _jitted(criterion)._value_of(call)
+        return jitted.of(criterion)._value_of(call)
     config: Any = jax.config
     size = call.pred.size
     if (
@@ -69,8 +68,3 @@ def _weighted(criterion: Criterion, inputs: Prepared) -> Array:
         return jax.jvp(plain, primals, tangents)
 
     return summed(inputs.pred, inputs.target, inputs.weight)
-
-
-@cache
-def _jitted(criterion: Criterion) -> jitted.Criterion:
-    return jitted.Criterion(**criterion.arguments)

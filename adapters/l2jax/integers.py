@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from l2core.integers import Usual
+from l2core.integers import InNumpy, Made, Usual
+
+compiled: list[Callable[[Any, Any], Array | None]] = []
+"""The one of :mod:`l2jax.criterion`, which stands on a floor above."""
 
 
 class JaxIntegers(Usual):
@@ -47,17 +49,17 @@ class JaxIntegers(Usual):
     def broadcast(self, x: Array, like: Array) -> Array:
         return jnp.broadcast_to(x, like.shape)
 
-    def on_host(
-        self,
-        f: Callable[..., np.ndarray[Any, Any]],
-        arrays: tuple[Array | None, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-    ) -> Array:
+    def on_host(self, f: InNumpy, arrays: Sequence[Array | None], made: Made) -> Array:
         # In XLA's own integers it would be some thousand kernels to compile, for each shape.
         struct: Any = jax.ShapeDtypeStruct
-        made = struct(shape, jnp.dtype(dtype))
-        return cast(Array, jax.pure_callback(f, made, *arrays, vmap_method="sequential"))
+        shape, dtype = made
+        found = jax.pure_callback(
+            f, struct(shape, jnp.dtype(dtype)), *arrays, vmap_method="sequential"
+        )
+        return cast(Array, found)
+
+    def whole(self, criterion: Any, call: Any) -> Array | None:
+        return compiled[0](criterion, call)
 
     def mended(self, x: Array, wrong: Array, right: Callable[[Any], Array]) -> Array:
         def both() -> Array:

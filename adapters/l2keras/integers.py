@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from l2core.arrays import Array
-from l2core.integers import Usual
+from l2core.integers import InNumpy, Made, Usual
 
 
 class TensorFlowIntegers(Usual):
@@ -54,13 +53,7 @@ class TensorFlowIntegers(Usual):
     def broadcast(self, x: Array, like: Array) -> Array:
         return tf.broadcast_to(x, tf.shape(like))
 
-    def on_host(
-        self,
-        f: Callable[..., np.ndarray[Any, Any]],
-        arrays: tuple[Array | None, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-    ) -> Array | None:
+    def on_host(self, f: InNumpy, arrays: Sequence[Array | None], made: Made) -> Array | None:
         if not tf.executing_eagerly():  # XLA would not call it
             return None
         return tf.convert_to_tensor(f(*(None if x is None else x.numpy() for x in arrays)))

@@ -21,6 +21,9 @@ def value_of(criterion: Any, backend: Backend, call: Call) -> Array:
     check_exact_call(call, criterion._names, backend)
     if isinstance(backend, PlainBackend):
         return _value(criterion, backend, call)
+    compiled = backend.integers.whole(criterion, call) if fastpath.enabled else None
+    if compiled is not None:
+        return compiled
     apart = _apart(call, backend)
     found = backend.integers.node("value", criterion, apart)
     quick = found is None and backend.integers.eager and criterion.axis is None

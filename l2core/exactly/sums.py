@@ -14,6 +14,7 @@ from l2core.backend import Backend, backend_of
 from l2core.call import Call
 from l2core.checks import EXACT
 from l2core.exactly.digits import LAYOUTS, Arithmetic, Digits, Layout, decoded_number
+from l2core.integers import Made
 from l2core.prepared import Prepared, divisor_of, elements, lengths, prepared
 
 
@@ -190,7 +191,7 @@ def layout_of(meaning: Any, inputs: Prepared) -> Layout:
 
 
 def on_host(
-    f: Callable[[Prepared], Any], meaning: Any, backend: Backend, call: Call, made: tuple[Any, str]
+    f: Callable[[Prepared], Any], meaning: Any, backend: Backend, call: Call, made: Made
 ) -> Array | None:
     """f of the same call in NumPy, of this shape and dtype, where the framework asks for it; see
     :class:`l2core.integers.Integers`. Of the arrays as they came, which need no copy."""
@@ -204,4 +205,4 @@ def on_host(
         return np.asarray(f(prepared(meaning, backend_of(p, "pred"), Call(p, t, w, m, d))), made[1])
 
     arrays = call.pred, call.target, weight, call.mask, given
-    return backend.integers.on_host(called, arrays, *made)
+    return backend.integers.on_host(called, arrays, made)

@@ -82,7 +82,7 @@ class ExactTerms:
         kept = self.numerator.shape[:-1]
         with arithmetic.integers.wide():
             hosted = arithmetic.integers.on_host(
-                self._hosted, (self.numerator, self.denominator), tuple(kept), self.dtype
+                self._hosted, (self.numerator, self.denominator), (tuple(kept), self.dtype)
             )
             if hosted is not None:
                 return hosted
@@ -139,7 +139,7 @@ def _carried(table: Array) -> Array:
     def hosted(x: Any) -> Any:
         return np.asarray(_carried(np.asarray(x)), np.int32)
 
-    found = arithmetic.integers.on_host(hosted, (table,), tuple(table.shape), "int32")
+    found = arithmetic.integers.on_host(hosted, (table,), (tuple(table.shape), "int32"))
     if found is None:
         return arithmetic.carried(table, layout)
     return cast_to(found, "int64", backend_of(table, "numerator"))
