@@ -10,7 +10,8 @@ import numpy as np
 
 from l2core.explanation.data import Data, Look
 from l2core.explanation.tallies import Kind, kinds
-from l2core.explanation.vocabulary import RHOS, Rho, brain
+from l2core.explanation.views import brain
+from l2core.explanation.vocabulary import RHOS, Rho
 
 PAIRS = 4096
 """Rows up to which all pairs of predictions and targets are formed."""

@@ -14,7 +14,8 @@ from l2core.explanation.data import Data, Look, look
 from l2core.explanation.printed import Printed
 from l2core.explanation.sizes import ROWS, unusual
 from l2core.explanation.tallies import ALL, PLAIN, M, Tally, W, tallied
-from l2core.explanation.vocabulary import BATCHES, FACTORS, VIEWS, brain
+from l2core.explanation.views import VIEWS, brain
+from l2core.explanation.vocabulary import BATCHES, FACTORS
 
 DEAREST = 7.0
 """The cost beyond which a combination is not tried: nobody means it."""

@@ -12,7 +12,8 @@ import numpy as np
 from l2core.explanation.data import Data, Look
 from l2core.explanation.printed import Printed
 from l2core.explanation.tallies import Batched, Kind, Tally, kinds
-from l2core.explanation.vocabulary import BATCHES, RHOS, SMOOTHING, VIEWS, Rho
+from l2core.explanation.views import VIEWS
+from l2core.explanation.vocabulary import BATCHES, RHOS, SMOOTHING, Rho
 
 ROWS = 1 << 22
 """Rows up to which every size is tried; their sums are held."""

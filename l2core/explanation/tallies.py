@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from l2core.explanation.data import Block, Data, Look
+from l2core.explanation.views import VIEWS, View
 from l2core.explanation.vocabulary import (
     BATCHES,
     RHOS,
     SMOOTHING,
-    VIEWS,
     R,
     Rho,
-    View,
     pinballs,
 )
 
