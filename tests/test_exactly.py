@@ -1,6 +1,6 @@
 """`exact=True`: the correctly rounded value, the same bits on every backend, in any order and split."""
 
-import hashlib
+import itertools
 import math
 import pickle
 from fractions import Fraction
@@ -9,88 +9,27 @@ import numpy as np
 import pytest
 
 import l2core
-from l2core import AbsoluteError, Criterion, HalfSquaredError, SquaredError, reference_arrays
+from exact_data import (
+    COMPILED,
+    DIGESTS,
+    cases,
+    corpus,
+    digest,
+    mixed,
+    oracle,
+    ordinary,
+    same,
+    tied,
+    uniform,
+    wild,
+)
+from l2core import AbsoluteError, Criterion, HalfSquaredError, SquaredError
 from l2core.exact import rounded
-from l2core.exactly.digits import Arithmetic
-from l2core.integers import INTEGERS
-from l2core.numpy_namespace import XP
 from subjects import float_dtypes
 
 pytestmark = pytest.mark.integers
 
 LOSSES = (SquaredError(), HalfSquaredError(), AbsoluteError())
-ARITHMETIC = Arithmetic(XP, INTEGERS)
-
-
-def mixed(n, seed):
-    """Integers that are the same on any machine, well mixed."""
-    x = (np.arange(n, dtype=np.uint64) + np.uint64(1 + 7919 * seed)) * np.uint64(0x9E3779B97F4A7C15)
-    x ^= x >> np.uint64(29)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    return x ^ (x >> np.uint64(32))
-
-
-def uniform(n, seed):
-    """In [0, 1), of 53 bits."""
-    return (mixed(n, seed) >> np.uint64(11)) * 2.0**-53
-
-
-def ordinary(n, seed, dtype):
-    return (4 * uniform(n, seed) - 2).astype(dtype)
-
-
-def wild(n, seed, dtype):
-    """Of exponents from 2^-30 to 2^30."""
-    scale = np.ldexp(1.0, (mixed(n, seed + 50) % np.uint64(61)).astype(int) - 30)
-    return (ordinary(n, seed, np.float64) * scale).astype(dtype)
-
-
-def whole(n, seed, dtype):
-    return (mixed(n, seed) % np.uint64(4097)).astype(dtype)
-
-
-def tied(dtype):
-    """Means that lie between two floats, and just beside: 2^12 + 1 squared has 25 bits."""
-    big = 2.0**12 + 1 if dtype == "float32" else 2.0**26 + 1
-    yield np.full(8, big), np.zeros(8)
-    yield np.full(8, big + 2), np.zeros(8)
-    for tiny in (2.0**-20, 2.0**-60):
-        first = np.arange(8) == 3
-        yield np.where(first, tiny, big), np.zeros(8)
-        yield np.full(8, big), tiny * first
-        yield np.full(8, big), -tiny * first
-
-
-def cases(dtype):
-    """pred, target, and arguments by name."""
-    for k, (make, n) in enumerate([(ordinary, 64), (wild, 64), (whole, 64), (wild, 201)]):
-        p, t = make(n, k, dtype), make(n, k + 10, dtype)
-        weight = np.abs(make(n, k + 20, dtype)) * (mixed(n, k) % np.uint64(5) != 0)
-        weight = weight.astype(dtype)
-        mask = mixed(n, k + 30) % np.uint64(3) != 0
-        yield p, t, {}
-        yield p, t, {"weight": weight}
-        yield p, t, {"mask": mask}
-        yield p, t, {"weight": weight, "mask": mask}
-    for p, t in tied(dtype):
-        yield p.astype(dtype), t.astype(dtype), {}
-        yield p.astype(dtype), t.astype(dtype), {"weight": np.full(p.shape, 0.7, dtype)}
-    near = wild(64, 5, dtype)
-    yield near, np.nextafter(near, np.inf, dtype=dtype), {}
-    yield near, near, {}
-    yield near, -near, {"weight": -np.abs(near)}
-
-
-def oracle(loss, p, t, dtype, **options):
-    found = reference_arrays.value(type(loss).__name__, {}, p, t, **options)
-    return np.vectorize(lambda x: rounded(x, dtype), otypes=[dtype])(found)
-
-
-def same(found, wanted):
-    found, wanted = (np.asarray(x) for x in (found, wanted))
-    assert found.dtype == wanted.dtype
-    assert found.shape == wanted.shape
-    assert np.array_equal(found, wanted, equal_nan=True), (found, wanted)
 
 
 LONG = pytest.mark.long
@@ -153,25 +92,6 @@ def test_compiled(harness, mode):
             )
 
 
-def corpus(dtype):
-    for k in range(12):
-        n = (3, 50, 1000, 20_011)[k % 4]
-        make = (ordinary, wild, whole)[k % 3]
-        weight = np.abs(ordinary(n, k + 80, dtype)) if k % 2 else None
-        yield make(n, k, dtype), make(n, k + 40, dtype), weight
-
-
-DIGESTS = {
-    "float32": "ae8e3d322aef325419f1c30515fd0820d3bbc84b13025d688f1e8b6331385479",
-    "float64": "b89b206251cdabc6e4789dd0ecc0cb9b6dd27d42ab435bdb43fd21fb3f574648",
-}
-"""SHA-256 of the values over the corpus, whatever computes them."""
-
-
-def digest(values):
-    return hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in values)).hexdigest()
-
-
 def test_values_have_these_bits(harness):
     for dtype in float_dtypes(harness):
         found = []
@@ -180,6 +100,23 @@ def test_values_have_these_bits(harness):
             pair = harness.array(p, dtype), harness.array(t, dtype)
             found += [harness.numpy(Criterion(loss, exact=True)(*pair, **more)) for loss in LOSSES]
         assert digest(found) == DIGESTS[dtype]
+
+
+@pytest.mark.long
+@pytest.mark.modes("jit", "function", "xla", "compile")
+def test_compiled_values_have_these_bits(harness, mode):
+    """Each size is a program of its own, so the first four, of float32."""
+    found = []
+    for p, t, w in itertools.islice(corpus("float32"), 4):
+        arrays = [harness.array(x, "float32") for x in (p, t, w) if x is not None]
+        for loss in LOSSES:
+            face = harness.face(Criterion(loss, exact=True))
+
+            def value(pred, target, weight=None, face=face):
+                return face(pred, target, weight=weight)
+
+            found.append(harness.numpy(harness.run(value, *arrays, mode=mode)))
+    assert digest(found) == COMPILED
 
 
 @pytest.mark.once

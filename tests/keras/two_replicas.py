@@ -83,6 +83,20 @@ found = row(
 print(json.dumps(found))
 
 exact = l2keras.Criterion(exact=True)
+halves = (
+    tf.constant(np.stack([x[:6], x[6:12]])),
+    tf.constant(np.stack([y[:6], y[6:12]]) @ np.ones((2, 3), "f")),
+)
+
+
+def part():
+    i = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return exact(halves[1][i], halves[0][i])
+
+
+whole = exact(tf.reshape(halves[1], [12, 3]), tf.reshape(halves[0], [12, 3]))
+for value in strategy.experimental_local_results(strategy.run(part)):
+    np.testing.assert_array_equal(2 * value, whole)  # Keras multiplies by the number of replicas
 plain = steps(l2keras.Criterion, strategy)
 for a, b in zip(steps(lambda: exact, strategy), plain, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5)

@@ -18,7 +18,7 @@ from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 import l2torch
-from l2core import Criterion, ErrorStatistics, Huber
+from l2core import ErrorStatistics, Huber
 from l2torch import internals
 from splits import Rows
 
@@ -383,28 +383,6 @@ def checkpoints():
     pair = dist.new_group([0, 1])
     if RANK < 2:
         refuses(lambda: torch.save(l2torch.Criterion(process_group=pair), path), "process_group: ")
-
-
-def exact_values():
-    """The correctly rounded value of all ranks' data, whatever each has of it; integers add up."""
-    p, t = (torch.tensor(rng.normal(size=301), dtype=torch.float32) for _ in range(2))
-    w = torch.tensor(rng.random(301), dtype=torch.float32)
-    part = slice(RANK * 37, 301 if RANK == WORLD - 1 else (RANK + 1) * 37)
-    for reduction in ("mean", "root_mean", "sum"):
-        whole = Criterion(reduction=reduction, exact=True)(p, t, weight=w)
-        one = l2torch.Criterion(reduction=reduction, exact=True, process_group="world")
-        own = p[part].clone().requires_grad_()
-        value = one(own, t[part], weight=w[part])
-        assert torch.equal(value.detach(), whole), (value, whole)
-        value.backward()
-        plain = p[part].clone().requires_grad_()
-        l2torch.Criterion(reduction=reduction, process_group="world")(
-            plain, t[part], weight=w[part]
-        ).backward()
-        assert torch.equal(own.grad, plain.grad)
-        if reduction != "sum":
-            terms = l2torch.all_reduced(one.terms(p[part], t[part], weight=w[part]))
-            assert torch.equal(terms.value(), whole)
 
 
 for check in sys.argv[1:]:

@@ -45,7 +45,6 @@ def test_the_mean_over_ranks_micro_batches_and_engines(tmp_path, record_property
         "metrics",
         "uneven_dtensors",
         "checkpoints",
-        "exact_values",
     )
     found = torchrun("ranks.py", *checks, folder=tmp_path)
     rows = [json.loads(line) for line in found.splitlines() if line.startswith("{")]
@@ -54,6 +53,10 @@ def test_the_mean_over_ranks_micro_batches_and_engines(tmp_path, record_property
         record_property("splits", row)
         # The test could fail: by themselves the engines are far off.
         assert row.get("alone", 1) > 0.3
+
+
+def test_exact_values_of_all_ranks(tmp_path):
+    torchrun("exact_ranks.py", folder=tmp_path)
 
 
 @pytest.mark.scripts
