@@ -250,6 +250,34 @@ def test_other_byte_orders_and_scalars(dtype):
         assert isinstance(Criterion(exact=True)(p, 0 * p), np.generic)
 
 
+@pytest.mark.parametrize("n", [100, 20_000, 2_100_000])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_of_inputs_that_depend_on_each_other(n, weighted):
+    """With hooks, below and above the thresholds of the fast paths: as of the plain value."""
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(ordinary(n, 1, "float32"))
+    found = []
+    for exact in (True, False):
+        leaf = x.clone().requires_grad_()
+        pred, target = leaf + leaf, leaf * leaf.detach()
+        seen = []
+        pred.register_hook(lambda grad, seen=seen: seen.append(grad) or 2 * grad)
+        weight = pred.abs() + 0.5 if weighted else None
+        value = Criterion(exact=exact)(pred, target, weight=weight)
+        value.backward(retain_graph=True)
+        found.append((leaf.grad.clone(), seen[0]))
+        value.backward()
+        assert torch.equal(leaf.grad, 2 * found[-1][0])
+        if exact:
+            pair = pred.detach().numpy(), target.detach().numpy()
+            more = {} if weight is None else {"weight": weight.detach().numpy()}
+            same(value.detach(), Criterion(exact=True)(*pair, **more))
+    for ours, plain in zip(*found, strict=True):
+        # Over the sum of weights, which is rounded once here, and several times there.
+        rtol = n * 2.0**-24 if weighted else 0
+        torch.testing.assert_close(ours, plain, rtol=rtol, atol=rtol * plain.abs().max().item())
+
+
 def test_negative_views_and_tensors_without_data():
     torch = pytest.importorskip("torch")
     y = torch.imag((torch.arange(4.0) * 1j).conj())
