@@ -57,6 +57,11 @@ class Backend(Protocol):
         """
         ...
 
+    def total(self, x: Array, axes: tuple[int, ...] | None) -> Array:
+        """The sum over these axes (None: all): of float32 in float64, where the device adds that as
+        fast, and rounded once; its derivative is a sum of float32."""
+        ...
+
     def halves(self, x: Array) -> tuple[Array, Array]:
         """Integers (high, low), 0 <= low < 2^32, of which 64-bit integers are 2^32 high + low."""
         ...
@@ -176,6 +181,7 @@ class PlainPathOnly:
     """What most backends share. No fast paths, until :func:`l2core.fastpath.install` puts them in
     their place."""
 
+    xp: Any
     integers: Any = None
 
     @property
@@ -227,6 +233,9 @@ class PlainPathOnly:
 
     def widest_of(self, x: Array) -> str:
         return self.widest
+
+    def total(self, x: Array, axes: tuple[int, ...] | None) -> Array:
+        return self.xp.sum(x, axis=axes)
 
     def halves(self, x: Array) -> tuple[Array, Array]:
         high = x // (1 << 32)

@@ -313,7 +313,7 @@ class Criterion(Meaning):
         return self._with_slope(total, self._hidden_rho, inputs)
 
     def _sum(self, x: Array, inputs: Prepared) -> Array:
-        return x if self.reduction == "none" else inputs.backend.xp.sum(x, axis=inputs.axes)
+        return x if self.reduction == "none" else inputs.backend.total(x, inputs.axes)
 
     def _rho(self, backend: Backend, r: Array, given: Mapping[str, Array]) -> Array:
         if dtype_name(r.dtype) in COMPLEX_FLOATS:
@@ -385,7 +385,7 @@ class Criterion(Meaning):
         if weighted:
 
             def weights() -> Array:
-                return backend.xp.sum(counted, axis=axes) * times
+                return backend.total(counted, axes) * times
 
             total = calls.weight_of(self, inputs, weights) if self.exact else weights()
             if numerator is not None and total.shape != numerator.shape:

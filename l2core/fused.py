@@ -2,15 +2,13 @@
 
 A small call costs what Python does: what a glance shows to be right goes to the operators at once.
 A large array costs what it moves through memory: it is summed up, and its gradient made, in one
-pass over blocks (:mod:`l2core.onepass`). Values err by half of SHORT + 5 units in the last place if
-BLAS adds one by one, by 39 where it adds in lanes (the worst of 300 constants; 1 for random
-elements). Gradients have the bits of the plain path. A sum that is not finite is left to that.
+pass over blocks (:mod:`l2core.onepass`). Gradients have the bits of the plain path. A sum that is not
+finite is left to that.
 """
 
 from __future__ import annotations
 
 import sys
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -23,12 +21,13 @@ from l2core.criterion import Criterion
 from l2core.dtypes import REAL_FLOATS, dtype_name
 from l2core.fastpath import SQUARES
 from l2core.memory import place
-from l2core.onepass import SHORT, SMALL, Operands, added, dots, one_pass, quietly, rule, select
+from l2core.numpy_namespace import XP
+from l2core.onepass import SMALL, Operands, added, one_pass, quietly, rule, select
+from l2core.sums import FLOAT32, FLOAT64, SHORT, few, sum_of
 
 FEW = 2_000
 """Elements up to which counting zeros costs less than to look for the least."""
 
-FLOAT32, FLOAT64 = np.dtype("f4"), np.dtype("f8")
 _LARGEST = {FLOAT32: (2 - 2**-23) * 2.0**127, FLOAT64: sys.float_info.max}
 
 
@@ -52,10 +51,10 @@ def quick(
         k = SQUARES.get(type(criterion.loss))
         factor: Any = mask if weight is None else weight
         if k is not None and size <= SHORT and factor.shape == pred.shape:
-            few = _masked_squares if weight is None else _weighted_squares
-            total = quietly(few, pred, target, factor, None)[0]
-            if isfinite(total):
-                return (total if k == 2 else 0.5 * k * total) / divisor
+            squares = _masked_squares if weight is None else _weighted_squares
+            total = quietly(squares, pred, target, factor, None)[0]
+            if abs(total) <= _LARGEST[dtype]:
+                return dtype.type(total if k == 2 else 0.5 * k * total) / divisor
         total = quietly(_added, criterion, pred, target, weight, mask, None)
         if not abs(total) <= _LARGEST[dtype]:
             return None
@@ -66,9 +65,9 @@ def quick(
         total = added(rule(criterion.loss), r, None, None, None)
         total = dtype.type(total if size <= SHORT else total.sum())
     else:
-        if r.ndim != 1:
-            r = r.reshape(-1)
-        total = r.dot(r) if size <= SHORT else dtype.type(dots(r, r).sum())
+        total = few(r, r) if size <= SHORT else sum_of(r, r)
+        if type(total) is not dtype.type:
+            total = dtype.type(total)
         if k != 2:
             total *= 0.5 * k
     return total / size if simple[0] == "mean" else total
@@ -97,12 +96,12 @@ def quick_value_and_grad(
     k = SQUARES.get(type(criterion.loss))
     factor = mask if weight is None else weight
     if k is not None and factor is not None and size <= SHORT and factor.shape == pred.shape:
-        few = _masked_squares if weight is None else _weighted_squares
-        total, grad = quietly(few, pred, target, factor, k * scale)
-        if isfinite(total):
+        squares = _masked_squares if weight is None else _weighted_squares
+        total, grad = quietly(squares, pred, target, factor, k * scale)
+        if abs(total) <= _LARGEST[dtype]:
             if weight is not None and _some_absent(weight):
                 select(grad, weight != 0)  # -0 is to be 0
-            return (total if k == 2 else 0.5 * k * total) / divisor, grad
+            return dtype.type(total if k == 2 else 0.5 * k * total) / divisor, grad
     total, grad = quietly(_both, criterion, pred, target, weight, mask, scale)
     if not abs(total) <= _LARGEST[dtype]:
         return None
@@ -148,7 +147,7 @@ def _factors(simple: tuple[str, str], pred: Array, weight: Any, mask: Any) -> tu
     elif by == "size":
         divisor = pred.size
     elif by == "weight" and mask is None:
-        divisor = np.add.reduce(factor, None)
+        divisor = _weights(factor)
     else:
         divisor = pred.dtype.type(np.count_nonzero(factor))
     if times != 1 and reduction == "mean" and by != "size":
@@ -161,6 +160,11 @@ def _factors(simple: tuple[str, str], pred: Array, weight: Any, mask: Any) -> tu
 _BOOL = np.dtype(bool)
 
 
+def _weights(x: Array) -> Any:
+    """Their sum, rounded once."""
+    return x.dtype.type(np.add.reduce(x, None, FLOAT64) if x.size < FEW else XP.sum(x))
+
+
 def _some_absent(weight: Array) -> bool:
     if weight.size < FEW:
         return bool(np.count_nonzero(weight) < weight.size)
@@ -171,7 +175,7 @@ def _weighted_squares(pred: Array, target: Array, weight: Array, scale: Any) -> 
     """Σ ω·r², and scale·ω·r if there is a scale: what :func:`l2core.onepass.added` does, of few."""
     r = pred - target
     x = weight * r
-    total = x.dot(r) if r.ndim == 1 else x.reshape(-1).dot(r.reshape(-1))
+    total = few(x, r)
     if scale is not None:
         np.multiply(weight, scale, x)
         np.multiply(x, r, r)
@@ -182,8 +186,7 @@ def _masked_squares(pred: Array, target: Array, mask: Array, scale: Any) -> tupl
     """Likewise."""
     r = pred - target
     select(r, mask)
-    flat = r if r.ndim == 1 else r.reshape(-1)
-    total = flat.dot(flat)
+    total = few(r, r)
     if scale is not None:
         np.multiply(r, scale, r)
     return total, r

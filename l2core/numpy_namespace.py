@@ -8,10 +8,11 @@ from typing import Any, cast
 import numpy as np
 
 from l2core.arrays import Array, Namespace
+from l2core.sums import sum_of, sums_of
 
 
 class _Numpy:
-    """NumPy's namespace with a sum that is pairwise along every axis, and astype before 2.1.
+    """NumPy's namespace with a sum that does not drift along any axis, and astype before 2.1.
 
     Without axes results are scalars, immutable and hashable, where NumPy has an array of rank 0.
     """
@@ -49,13 +50,21 @@ class _Numpy:
     @staticmethod
     def sum(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:
         # np.sum adds row after row along any but the last axis: 1e6 float32 rows err by 1 %.
-        if axis is None or len(axis) == x.ndim:
-            return np.sum(x)
+        every, narrow = axis is None or len(axis) == x.ndim, x.dtype == np.float32
+        if narrow and every and x.flags.c_contiguous:
+            return np.float32(sum_of(x))
+        if axis is None or every:
+            return np.add.reduce(x, axis, np.float64).astype(np.float32) if narrow else np.sum(x)
+        if narrow and x.ndim - 1 not in axis and x.shape[-1] >= WIDE:
+            return np.add.reduce(x, axis, np.float64).astype(np.float32)
         rows = np.moveaxis(x, axis, range(-len(axis), 0))
         kept = rows.shape[: -len(axis)]
         rows = rows.reshape(*kept, math.prod(rows.shape[-len(axis) :]))
         # Contiguous, or np.sum takes the fast axis of the memory for the inner one again.
-        return np.sum(np.ascontiguousarray(rows), axis=-1)
+        rows = np.ascontiguousarray(rows)
+        return sums_of(rows).astype(np.float32) if narrow else np.sum(rows, axis=-1)
 
 
+WIDE = 64
+"""Elements of a row that NumPy converts and adds to the last one at once."""
 XP = cast(Namespace, _Numpy())

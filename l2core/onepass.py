@@ -23,6 +23,7 @@ from l2core.arrays import Array
 from l2core.fastpath import BY_PSI, SQUARES, blocks, part
 from l2core.losses import HalfSquaredError, Loss, SquaredError
 from l2core.numpy_namespace import XP
+from l2core.sums import FLOAT32, FLOAT64, SHORT, dots
 from l2core.workers import Blocks, share
 
 BLOCK = 1 << 18
@@ -31,15 +32,7 @@ SMALL = BLOCK
 """Elements up to which a whole residual costs less than blocks."""
 EACH = 4
 """Blocks for a thread of its own: with fewer it takes as long to wake it."""
-ROW = 1024
-"""Elements of a row, whose sum errs by as many units in the last place where BLAS adds one by one,
-and by 4 where it adds in lanes (the worst of 300 constants); the rows' sums err in float64."""
-SHORT = 10_000
-"""Elements up to which one dot product does, since rows would take as long again as it; in longer
-ones of float64 OpenBLAS starts threads, which cost more than the product."""
-
-_ONES = {np.dtype(name): np.ones(SHORT, name) for name in ("float32", "float64")}
-_BITS = {np.dtype("float32"): np.dtype("int32"), np.dtype("float64"): np.dtype("int64")}
+_BITS = {FLOAT32: np.dtype("int32"), FLOAT64: np.dtype("int64")}
 
 
 # Entered, a copy, in a third of the time of np.errstate.
@@ -156,24 +149,6 @@ def _total(
 
 def _finite(total: Any) -> bool:
     return math.isfinite(total) if isinstance(total, float) else bool(np.isfinite(total).all())
-
-
-def dots(a: Array, b: Array | None, short: int = SHORT) -> Any:
-    """Σ a·b, or Σ a without b, of contiguous arrays: of up to ``short`` elements, else of each row."""
-    n = a.size
-    if a.ndim != 1:
-        a, b = a.reshape(-1), None if b is None else b.reshape(-1)
-    if n <= short:
-        return float(a.dot(_ONES[a.dtype][:n] if b is None else b))
-    whole = n - n % ROW
-    found = np.empty(-(-n // ROW))
-    rows = found[: whole // ROW]
-    first = a[:whole].reshape(-1, ROW)
-    other = _ONES[a.dtype][:ROW] if b is None else b[:whole].reshape(-1, ROW)
-    rows[:] = np.vecdot(first, other)
-    if whole < n:
-        found[-1] = a[whole:].dot(_ONES[a.dtype][: n - whole] if b is None else b[whole:])
-    return found
 
 
 def _like(buffer: Any, x: Array) -> Any:

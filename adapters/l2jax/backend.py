@@ -119,6 +119,17 @@ def _with_slope_jvp(
     return total, found
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _total(x: Array, axes: tuple[int, ...] | None) -> Array:
+    with jax.enable_x64(True):
+        return jnp.sum(x.astype(jnp.float64), axis=axes).astype(jnp.float32)
+
+
+@_total.defjvp
+def _total_jvp(axes: tuple[int, ...] | None, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    return _total(primals[0], axes), jnp.sum(tangents[0], axis=axes)
+
+
 class JaxBackend(PlainPathOnly):
     """The one instance is BACKEND."""
 
@@ -136,6 +147,11 @@ class JaxBackend(PlainPathOnly):
 
     def rho(self, loss: Loss, r: Array, given: Mapping[str, Array]) -> Array:
         return rho(loss, r, dict(given))
+
+    def total(self, x: Array, axes: tuple[int, ...] | None) -> Array:
+        # On a CPU alone: elsewhere sums are trees, and float64 may be slow or missing.
+        wide = x.dtype == jnp.float32 and jax.default_backend() == "cpu"
+        return _total(x, axes) if wide else jnp.sum(x, axis=axes)
 
     def with_slope(
         self,

@@ -54,7 +54,7 @@ def _weighted(criterion: Criterion, inputs: Prepared) -> Array:
 
     def quick(pred: Array, target: Array, weight: Array) -> Array:
         rho = criterion._rho(inputs.backend, pred - target, {})
-        total = jnp.sum(weight * rho)
+        total = inputs.backend.total(weight * rho, None)
         arrays = pred, target, weight
         found = jax.lax.cond(jnp.isfinite(total), lambda *_: total, plain, *arrays)
         return cast(Array, found)

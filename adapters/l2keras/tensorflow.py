@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
+import numpy as np
 import tensorflow as tf
 
 from l2core import Loss, fastpath
 from l2core.arrays import Array, Namespace
 from l2core.backend import PlainPathOnly
+from l2core.numpy_namespace import XP as NUMPY
 from l2keras.integers import INTEGERS, kept
 from l2keras.internals import traced_as_it_is
 
@@ -108,14 +110,16 @@ class _TensorFlow:
 
     @staticmethod
     def sum(x: Array, /, *, axis: tuple[int, ...] | None = None) -> Array:
-        if axis is not None:
-            # Along any but the last axes TensorFlow adds row after row.
-            kept = [i for i in range(len(x.shape)) if i not in axis]
-            x = tf.transpose(x, [*kept, *axis])
-            axis = tuple(range(len(kept), len(x.shape)))
-        if tf.executing_eagerly() or not len(x.shape):
-            return tf.reduce_sum(x, axis)
-        return _added_up(x, len(x.shape) if axis is None else len(axis))
+        axes = tuple(range(len(x.shape))) if axis is None else axis
+        if not axes:
+            return x
+        if on_host(x):
+            return put_right(tf.reduce_sum(x, axes), lambda: NUMPY.sum(seen(x), axis=axes))
+        if tf.executing_eagerly():
+            return tf.reduce_sum(x, axes)
+        # Along any but the last axes TensorFlow adds row after row.
+        kept = [i for i in range(len(x.shape)) if i not in axes]
+        return _in_rows(tf.transpose(x, [*kept, *axes]) if kept else x, len(axes))
 
     @staticmethod
     def take(x: Array, indices: Array, /, *, axis: int) -> Array:
@@ -127,12 +131,32 @@ class _TensorFlow:
         return tf.where(condition, tf.convert_to_tensor(x1, dtype), tf.convert_to_tensor(x2, dtype))
 
 
-ROW = 128
-LEVELS = 3
-"""Of rows, where the length is not known while tracing: to 2 million terms for a sum of one row."""
+ROW, NEXT = 32, 8
+"""Elements of a row, and of a row of rows. XLA adds them one by one."""
+OPEN = (ROW, 32, 32, 32)
+"""Where the length is not known while tracing: to 1 million terms for a sum of one row."""
 
 
-def _added_up(x: Array, axes: int) -> Array:
+def on_host(x: Array) -> bool:
+    """Whether NumPy reads it where it is."""
+    return tf.executing_eagerly() and "CPU:" in x.device and x.dtype.name in ("float32", "float64")
+
+
+def seen(x: Array) -> Any:
+    """A tensor on the host as NumPy's array in the same memory, which ``numpy()`` would copy."""
+    return np.asarray(memoryview(x))
+
+
+def put_right(total: Array, value: Callable[[], Any]) -> Array:
+    """A sum of the host's, at this value, with its derivatives: the difference of two numbers so close
+    is exact, and so is its sum with one of them."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        by = np.asarray(value() - seen(total), total.dtype.as_numpy_dtype)
+    by = np.where(np.isfinite(by), by, 0).astype(by.dtype)
+    return total + by if by.any() else total
+
+
+def _in_rows(x: Array, axes: int) -> Array:
     """The sum over so many last axes, in rows of rows.
 
     XLA adds one by one: 1e7 equal float32 values would err by 0.02 %, in float64 not, which TFLite
@@ -146,21 +170,34 @@ def _added_up(x: Array, axes: int) -> Array:
                 upstream = tf.expand_dims(upstream, -1)
             return tf.broadcast_to(upstream, tf.shape(x))
 
-        lengths = tf.shape(x)
-        kept, added = lengths[:-axes], x.shape[len(x.shape) - axes :]
-        n = math.prod(added) if added.is_fully_defined() else None
-        rows = tf.reshape(x, tf.concat([kept, [tf.reduce_prod(lengths[-axes:])]], 0))
-        levels = LEVELS if n is None else math.ceil(math.log(n, ROW)) - 1 if n > 1 else 0
-        for _ in range(levels):
-            length = tf.shape(rows)[-1]
-            padding = [[0, 0]] * (len(rows.shape) - 1) + [[0, -length % ROW]]
-            shape = tf.concat([kept, [(length + ROW - 1) // ROW, ROW]], 0)
-            rows = tf.reduce_sum(tf.reshape(tf.pad(rows, padding), shape), -1)
-        found = tf.reduce_sum(rows, -1)
-        found.set_shape(x.shape[: len(x.shape) - axes])
-        return found, gradient
+        return _rows_of(x, axes), gradient
 
     return total(x)
+
+
+def _rows_of(x: Array, axes: int) -> Array:
+    lengths = tf.shape(x)
+    kept, added = lengths[:-axes], x.shape[len(x.shape) - axes :]
+    n = math.prod(added) if added.is_fully_defined() else None
+    rows = tf.reshape(x, tf.concat([kept, [tf.reduce_prod(lengths[-axes:])]], 0))
+    for level, row in enumerate(OPEN if n is None else _rows(n)):
+        length = tf.shape(rows)[-1]
+        # With zeros at the end, a whole row of them if need be, or XLA makes one sum of two levels.
+        zeros = row - length % row if level else -length % row
+        padding = [[0, 0]] * (len(rows.shape) - 1) + [[0, zeros]]
+        shape = tf.concat([kept, [(length + zeros) // row, row]], 0)
+        rows = tf.reduce_sum(tf.reshape(tf.pad(rows, padding), shape), -1)
+    found = tf.reduce_sum(tf.pad(rows, [[0, 0]] * (len(rows.shape) - 1) + [[0, 1]]), -1)
+    found.set_shape(x.shape[: len(x.shape) - axes])
+    return found
+
+
+def _rows(n: int) -> Iterator[int]:
+    """The lengths of rows, of rows of rows, ... of n elements, until one row is left."""
+    row = ROW
+    while n > row:
+        yield row
+        n, row = -(-n // row), NEXT
 
 
 XP = cast(Namespace, _TensorFlow())

@@ -14,6 +14,7 @@ from l2core import LOSSES, Loss, fastpath
 from l2core.backend import PlainPathOnly, register
 from l2core.call import Call
 from l2core.dtypes import dtype_name
+from l2core.sums import sum_of
 from l2torch import internals
 from l2torch.integers import INTEGERS, kept
 from l2torch.namespace import XP
@@ -189,6 +190,39 @@ def _expanded(loss: Loss, r: Tensor, given: Mapping[str, Tensor]) -> Tensor:
 torch.compiler.assume_constant_result(dtype_name)  # type: ignore[no-untyped-call]
 
 
+TOGETHER = 1 << 17
+"""Elements whose float64 stay in the processor's cache."""
+
+
+def total_of(x: Tensor) -> Tensor:
+    """The same of everything, where nothing watches and nothing is traced."""
+    usual = x.dtype is not torch.float32 or not x.is_cpu
+    return x.sum() if usual else _eager_total(x, None)
+
+
+def _eager_total(x: Tensor, axes: tuple[int, ...] | None) -> Tensor:
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return wide(x, axes).to(torch.float32)
+    # A sum saves nothing for its gradient, so another value may take the place of its own.
+    total = torch.sum(x, axes)
+    total.detach().copy_(wide(x.detach(), axes))
+    return total
+
+
+def wide(x: Tensor, axes: tuple[int, ...] | None) -> Tensor:
+    """The sum in float64: by NumPy where that reads the same memory, else of a part of the first axis
+    at a time."""
+    if x.numel() <= TOGETHER:
+        return torch.sum(x, axes, dtype=torch.float64)
+    if axes is None and x.dtype is torch.float32 and x.is_contiguous():
+        host = BACKEND.host(x)
+        if host is not None:
+            return torch.full((), sum_of(host), dtype=torch.float64, device=x.device)
+    high = max(1, TOGETHER // (x.numel() // len(x)))
+    parts = [torch.sum(part, axes, dtype=torch.float64) for part in torch.split(x, high)]
+    return torch.stack(parts).sum(0) if axes is None or 0 in axes else torch.cat(parts)
+
+
 WITHOUT_FLOAT64 = ("mps",)
 """Types of devices that have no float64."""
 
@@ -229,6 +263,13 @@ class TorchBackend(PlainPathOnly):
         if torch.compiler.is_compiling():  # which meets the lock of a cached property
             return None
         return cast("Tensor | None", super().fused_sum(criterion, call))
+
+    def total(self, x: Tensor, axes: tuple[int, ...] | None) -> Tensor:
+        if x.dtype is not torch.float32 or not x.is_cpu or internals.tracing():
+            return torch.sum(x, axes)  # what is exported may run where there is no float64
+        if torch.compiler.is_compiling() or internals.dispatch_modes() or self.transforms():
+            return torch.sum(x, axes, dtype=torch.float64).to(torch.float32)
+        return _eager_total(x, axes)
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if x.dtype is torch.uint64:  # which knows no arithmetic

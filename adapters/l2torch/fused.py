@@ -25,8 +25,10 @@ from torch import Tensor
 from l2core import Criterion
 from l2core.backend import Backend
 from l2core.call import Call
-from l2core.onepass import ROW, SMALL, Rule, added, quietly
+from l2core.onepass import SMALL, Rule, added, quietly
 from l2core.prepared import Prepared
+from l2core.sums import LANES
+from l2torch.backend import total_of, wide
 from l2torch.internals import (
     dispatch_modes,
     forward_mode,
@@ -42,6 +44,7 @@ LARGE = 2_000_000
 FEW = 16_000
 """Elements up to which its product with a mask costs less than to select."""
 
+_LARGEST = {dtype: torch.finfo(dtype).max for dtype in REALS}
 _KINDS = (Tensor, torch.nn.Parameter)
 _NUMBERS = {torch.float16, torch.bfloat16, *REALS}
 _NUMBERS |= {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
@@ -151,8 +154,8 @@ def _by_operators(
     if each is None:
         return None
     factor: Any = mask if weight is None else weight
-    few = not recorded and each.ndim == 1 and each.numel() <= ROW
-    value = each.dot(factor) if few and mask is None else (each * factor).sum()
+    few = not recorded and each.ndim == 1 and each.numel() <= LANES and mask is None
+    value: Any = each.dot(factor) if few else total_of(each * factor)
     if simple[0] == "mean":
         value = value / divisor(simple, pred, weight, mask)
     return cast(Tensor, value) if math.isfinite(value.item()) else None
@@ -175,6 +178,8 @@ def _value(
         w, m = None if weight is None else weight.numpy(), None if mask is None else mask.numpy()
         total, r = quietly(_small, rule_of(criterion.loss), p, t, w, m, scale)
         grad = None if scale is None else torch.from_numpy(r)
+    if not abs(total) <= _LARGEST[pred.dtype]:
+        return None
     value = kind(total) / kind(by)
     if not math.isfinite(value):
         return None
@@ -215,7 +220,7 @@ def fused(backend: Backend, criterion: Criterion, call: Call) -> Tensor | None:
             upstream, grad = float(criterion._reduced(one, inputs)), buffer(pred)
             scale = REALS[dtype](upstream)
         total = summed(criterion.loss, tensors, dtype, grad, scale)
-    if not abs(total) <= torch.finfo(dtype).max:
+    if not abs(total) <= _LARGEST[dtype]:
         return None
     if recorded:
         made = Made(criterion, backend, total, dtype, 1.0, upstream, grad)
@@ -234,7 +239,7 @@ def _learned(backend: Backend, criterion: Criterion, call: Call) -> Tensor | Non
     each = native(criterion, "none", pred, target) if weight.amin().item() > 0 else None
     if each is None:
         return None
-    total = (each * cast(Tensor, inputs.weight)).sum()
+    total = total_of(each * cast(Tensor, inputs.weight))
     return cast(Tensor, criterion._reduced(total, inputs))
 
 
@@ -244,7 +249,7 @@ def _denominator(criterion: Criterion, inputs: Prepared, dtype: torch.dtype) -> 
     by_weight = criterion.denominator == "weight" and inputs.denominator is None
     if weight is None or weight.dtype is dtype or not by_weight:
         return criterion._denominator(inputs)
-    return torch.sum(weight, dtype=dtype) * (inputs.pred.numel() // weight.numel())
+    return wide(weight, None).to(dtype) * (inputs.pred.numel() // weight.numel())
 
 
 def _usual(pred: Tensor, target: Tensor) -> bool:

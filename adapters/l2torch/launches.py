@@ -17,6 +17,7 @@ from torch.autograd import Function
 from l2core import Criterion
 from l2core.backend import Backend
 from l2core.terms import EMPTY
+from l2torch.backend import total_of
 from l2torch.namespace import XP
 from l2torch.native import native
 from l2torch.summed import Tensors, batched, divisor, plain_gradients
@@ -85,7 +86,7 @@ def _value(
         absent = _absent(weight, mask)
         if absent is not None:
             each = each.masked_fill_(absent, 0.0)
-        found, by = each.sum(), divisor(simple, pred, weight, mask)
+        found, by = total_of(each), divisor(simple, pred, weight, mask)
         if not isinstance(by, Tensor):
             return found if by == 1 else found / by, found, by
         value = found / by  # 0 / 0 is NaN

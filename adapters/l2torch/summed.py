@@ -17,7 +17,7 @@ from l2core.fastpath import BY_PSI
 from l2core.memory import place
 from l2core.onepass import BLOCK, Rule, one_pass, rule
 from l2core.prepared import elements, prepared
-from l2torch.backend import derivative
+from l2torch.backend import derivative, total_of
 from l2torch.halves import GRAIN, HalfOperands, host
 from l2torch.internals import legacy_batched, transforms_active
 from l2torch.namespace import XP
@@ -121,7 +121,7 @@ def divisor(
     if reduction == "sum" or by == "size" or factor is None:
         return 1.0 if reduction == "sum" else float(size)
     weighs = by == "weight" and mask is None
-    total = factor.sum() if weighs else factor.count_nonzero().to(pred.dtype)
+    total = total_of(factor) if weighs else factor.count_nonzero().to(pred.dtype)
     return total if factor.numel() == size else total * (size // factor.numel())
 
 

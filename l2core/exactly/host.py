@@ -14,8 +14,9 @@ from l2core.call import Call
 from l2core.checks import EXACT
 from l2core.exactly.near import LEAST, NORMAL, Near, around
 from l2core.integers import INTEGERS
-from l2core.onepass import ROW, SHORT, Operands, one_pass, rule
+from l2core.onepass import Operands, one_pass, rule
 from l2core.prepared import Prepared, divisor_of, lengths, single_sum
+from l2core.sums import ROW, SHORT
 
 
 def sure(meaning: Any, backend: Backend, call: Call) -> Array | None:

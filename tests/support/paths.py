@@ -55,7 +55,8 @@ def no_plain_path():
 def every_size_is_large(block=256):
     """Within it the fast paths that are for large arrays take small ones, by blocks and threads."""
     row = block // 8
-    sizes = {"l2core.onepass": {"BLOCK": block, "ROW": row, "EACH": 1}}
+    sizes = {"l2core.onepass": {"BLOCK": block, "EACH": 1}}
+    sizes["l2core.sums"] = {"ROW": row, "LANES": row}
     sizes["l2core.memory"] = {"LEAST": 1}
     sizes["l2core.fused"] = {"SMALL": 0}
     sizes["l2torch.fused"] = {"SMALL": 0, "LARGE": 1, "FEW": 0}
