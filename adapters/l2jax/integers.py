@@ -49,6 +49,9 @@ class JaxIntegers(Usual):
     def broadcast(self, x: Array, like: Array) -> Array:
         return jnp.broadcast_to(x, like.shape)
 
+    def known(self, x: Array) -> Any:
+        return None  # but in an eager call, of which the criterion is compiled
+
     def on_host(self, f: InNumpy, arrays: Sequence[Array | None], made: Made) -> Array:
         # In XLA's own integers it would be some thousand kernels to compile, for each shape.
         struct: Any = jax.ShapeDtypeStruct

@@ -95,7 +95,7 @@ def rounded(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> tuple[Arr
     If all that lies within the bounds rounds to one number, the value is that.
     """
     xp: Any = rows.backend.xp
-    q = near.total / _divisor(meaning, inputs, rows, near)
+    q = near.total / divisor(meaning, inputs, rows, near)
     if not isinstance(q, rows.backend.arrays):
         q = xp.full_like(xp.astype(rows.pred[:, 0], xp.float64), q)
     if meaning.reduction == "root_mean":
@@ -111,18 +111,17 @@ def rounded(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> tuple[Arr
     return xp.astype(q, xp.float32), sure
 
 
-def _divisor(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> Any:
+def divisor(meaning: Any, inputs: Prepared, rows: Rows, near: Near) -> Any:
     """What the sum is divided by, in float64: exact but for sums of weights, and one rounding."""
-    backend, divisor = rows.backend, divisor_of(meaning, inputs)
+    backend, by = rows.backend, divisor_of(meaning, inputs)
     xp: Any = backend.xp
-    given = divisor.given
-    if isinstance(given, backend.arrays):
-        return xp.reshape(xp.astype(given, xp.float64), (-1,))
-    if given is not None:
-        return given
-    if divisor.axes is not None:
-        return lengths(inputs, divisor.axes, "float64")
-    if divisor.weighs:
+    if rows.given is not None:
+        return xp.astype(rows.given, xp.float64)
+    if by.given is not None:
+        return by.given
+    if by.axes is not None:
+        return lengths(inputs, by.axes, "float64")
+    if by.weighs:
         return near.weight
     one = xp.full_like(xp.astype(rows.pred, xp.float64), 1.0)
     return xp.sum(xp.where(rows.present, one, 0.0), axis=(1,))

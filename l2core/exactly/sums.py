@@ -21,8 +21,8 @@ from l2core.prepared import Prepared, divisor_of, elements, lengths, prepared
 class Rows(NamedTuple):
     """The arrays of a call as matrices (D, M), of D outputs over M elements each, and what is asked.
 
-    ``weight`` and ``present`` may be None. ``kept`` is the shape of the D outputs, and ``shaped`` gives it
-    to them.
+    ``weight`` and ``present`` may be None; so may ``given``, a denominator, (D,) or (1,). ``kept`` is the
+    shape of the D outputs, and ``shaped`` gives it to them.
     """
 
     backend: Backend
@@ -31,6 +31,7 @@ class Rows(NamedTuple):
     target: Array
     weight: Array | None
     present: Array | None
+    given: Array | None
     kept: tuple[Any, ...]
     shaped: Callable[[Array], Array]
     dtype: str
@@ -39,8 +40,18 @@ class Rows(NamedTuple):
 
     def taken(self, some: Any) -> Rows:
         """These outputs alone."""
+        given = self.given
+        if given is not None and given.shape[0] == self.pred.shape[0]:
+            given = given[some]
+        return self._each(lambda x: x[some])._replace(given=given)
+
+    def columns(self, some: slice) -> Rows:
+        """These elements of each output alone."""
+        return self._each(lambda x: x[:, some])
+
+    def _each(self, f: Callable[[Array], Array]) -> Rows:
         arrays = (self.pred, self.target, self.weight, self.present)
-        p, t, w, m = (None if x is None else x[some] for x in arrays)
+        p, t, w, m = (None if x is None else f(x) for x in arrays)
         return self._replace(pred=p, target=t, weight=w, present=m)
 
 
@@ -68,6 +79,7 @@ def rows_of(meaning: Any, inputs: Prepared, select: bool = True) -> Rows:
         return backend.xp.reshape(x, _two(shape, reduced))
 
     power, halves = EXACT[type(meaning.loss)]
+    given = divisor_of(meaning, inputs).given
     return Rows(
         backend,
         arithmetic,
@@ -75,6 +87,7 @@ def rows_of(meaning: Any, inputs: Prepared, select: bool = True) -> Rows:
         flat(target),
         flat(inputs.weight),
         flat(inputs.present),
+        backend.xp.reshape(given, (-1,)) if isinstance(given, backend.arrays) else None,
         tuple(shape),
         partial(backend.integers.reshaped, like=pred, axes=tuple(kept)),
         inputs.real,
@@ -154,9 +167,9 @@ def denominator(meaning: Any, inputs: Prepared, rows: Rows, layout: Layout) -> A
     """The table (D, columns), or (1, columns), of what the sum is divided by."""
     arithmetic, backend = rows.arithmetic, rows.backend
     divisor = divisor_of(meaning, inputs)
-    given = divisor.given
-    if isinstance(given, backend.arrays):
-        given = backend.xp.reshape(given, (-1, 1))
+    given: Any = divisor.given
+    if rows.given is not None:
+        given = rows.given[:, None]
         return _table(
             arithmetic, [arithmetic.decoded(given, rows.dtype)], [given], given, rows.dtype, layout
         )
