@@ -102,7 +102,8 @@ def test_each_way_is_correctly_rounded_by_itself(harness, dtype, reduction, way,
         return  # compiled ones would be compiled anew for each case
     for loss in (SquaredError(), HalfSquaredError(), AbsoluteError()):
         criterion = Criterion(loss, reduction, exact=True)
-        for i, (p, t, more) in enumerate(cases(dtype)):
+        tiny = np.full(3, np.finfo(dtype).smallest_subnormal), np.zeros(3, dtype), {}
+        for i, (p, t, more) in enumerate([*cases(dtype), tiny]):
             asked.clear()
             with plain_only():
                 given = {name: harness.array(x) for name, x in more.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -225,6 +225,8 @@ class Trial:
     def value_is_nearest(self, case: Case) -> None:
         """Failure unless it is the float nearest to what the oracle says."""
         dtype = self.result_dtype(case)
+        if isinstance(case.weight, float):  # which counts as a float of the value's dtype
+            case = replace(case, weight=float(np.dtype(dtype).type(case.weight)))
         expected: Any = self.exacts(case).value()
         nearest = np.empty(expected.shape, object)
         for i in np.ndindex(expected.shape):

@@ -185,7 +185,12 @@ def _sure(rows: Rows, q: Double, total: Double, weight: Any, off: float) -> tupl
     low, high = (_odd(rows, q.value, q.lost + x) for x in (-by, by))
     low, high = (xp.astype(x, getattr(xp, rows.dtype)) for x in (low, high))
     enough = (total.value >= SMALL) & (total.value >= weight * (LEAST if narrow else SMALL))
-    enough = enough | (_nothing(rows) if flushes else total.value == 0)
+    # Of numbers too small to be squared, too; they are looked at where there is need.
+    enough = rows.backend.integers.mended(
+        enough,
+        (total.value == 0) & ~enough,
+        lambda some: _nothing(rows if some is None else rows.taken(some)),
+    )
     least, most = (NORMAL, 2.0**127) if narrow else (2.0**-1000, 2.0**1020)
     usual = (q.value >= least) & (q.value <= most) | (q.value == 0)
     return low, (low == high) & enough & usual & (total.value <= LARGE)
