@@ -21,7 +21,7 @@ from l2core.checks import check_call
 from l2core.compensated import Sum
 from l2core.criterion import Criterion
 from l2core.dtypes import COMPLEX_FLOATS, dtype_name
-from l2core.look import BLOCK, TOGETHER, Look, batched, blocks, looked_at
+from l2core.look import BLOCK, TOGETHER, Look, batched, blocks, hosted, looked_at
 from l2core.prepared import cast_to
 
 try:
@@ -86,8 +86,8 @@ class ErrorStatistics:
                 )
             if dtype_name(x.dtype) in COMPLEX_FLOATS:
                 raise TypeError(f"{name}: expected a real dtype, got {dtype_name(x.dtype)}")
-        if axis is None and (hosted := _hosted(call, backend)) is not None:
-            found = cls.of(*hosted[:2], weight=hosted.weight, mask=hosted.mask, quantiles=quantiles)
+        if axis is None and (views := hosted(call, backend)) is not None:
+            found = cls.of(*views[:2], weight=views.weight, mask=views.mask, quantiles=quantiles)
             return found.stacked(lambda x: backend.constant(np.asarray(x), pred))
         if isinstance(pred, np.ndarray) and axis is None and pred.size > BLOCK:
             states = (
@@ -368,17 +368,6 @@ class ErrorStatistics:
             else:
                 made[field.name] = None if x is None else f(x, ())
         return ErrorStatistics(**made)
-
-
-def _hosted(call: Call, backend: Backend) -> Call | None:
-    """The call with NumPy's arrays in the same memory, if that is what a large call has."""
-    if isinstance(call.pred, np.ndarray):
-        return None
-    given = call[:4]
-    views: list[Any] = [backend.host(x) if hasattr(x, "dtype") else x for x in given]
-    if any(v is None and x is not None for v, x in zip(views, given, strict=True)):
-        return None
-    return Call(views[0], views[1], views[2], views[3]) if views[0].size > BLOCK else None
 
 
 _NAMES = tuple(field.name for field in fields(ErrorStatistics))
