@@ -25,6 +25,7 @@ def dask_statistics(
     mask: Any = None,
     axis: int | Sequence[int] | None = None,
     quantiles: bool = True,
+    exact: bool = False,
 ) -> Any:
     """:meth:`ErrorStatistics.of` Dask arrays, as a ``dask.delayed`` value: ``.compute()`` runs it.
 
@@ -48,7 +49,7 @@ def dask_statistics(
         axis = tuple(axis) if isinstance(axis, Sequence) else axis
         along = axes_of(axis, pred.ndim)
         pred = pred.rechunk({i: -1 for i in range(pred.ndim) if i not in along})
-    of = dask.delayed(partial(ErrorStatistics.of, axis=axis, quantiles=quantiles))
+    of = dask.delayed(partial(ErrorStatistics.of, axis=axis, quantiles=quantiles, exact=exact))
     parts = []
     target = target.rechunk(pred.chunks)
     named = {"weight": weight, "mask": mask}

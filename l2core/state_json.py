@@ -12,18 +12,21 @@ from l2core.backend import Backend, backend_of
 from l2core.compensated import Sum
 from l2core.config import check_keys
 from l2core.dtypes import dtype_name
+from l2core.exact_errors import ExactErrors
 from l2core.numpy_backend import NUMPY
 from l2core.sketch import BINS
 
 VERSION = 1
 SKETCH = "bins"
 """What may be absent, and is mostly zeros."""
+EXACT = "exact"
+"""What is there of exact statistics alone."""
 EXTREMES = ("least", "greatest")
 """What is a number, where all others are sums in two parts."""
 
 
-def dumped(state: Mapping[str, Any]) -> str:
-    """The arrays and sums (None: absent) as a text; of one shape, all but the sketch."""
+def dumped(state: Mapping[str, Any], exact: ExactErrors | None = None) -> str:
+    """The arrays and sums (None: absent) as a text; of one shape, all but the sketch and exact sums."""
     present = {name: x for name, x in state.items() if x is not None}
     first = next(iter(present.values()))
     array = first.value if isinstance(first, Sum) else first
@@ -40,6 +43,8 @@ def dumped(state: Mapping[str, Any]) -> str:
             found[name] = {"dtype": host.value.dtype.name, "held": [_held(y) for y in host]}
         else:
             found[name] = [_numbers(y) for y in host] if isinstance(host, Sum) else _numbers(host)
+    if exact is not None:
+        found[EXACT] = exact.told(backend.numpy)
     import json  # not above: half of the time that importing this room would take
 
     return json.dumps(found, allow_nan=False)
@@ -53,7 +58,7 @@ def loaded(text: str, names: tuple[str, ...], like: Array | None) -> dict[str, A
         told: Mapping[str, Any] = dict(json.loads(text))
     except (TypeError, ValueError) as error:
         raise ValueError(f"text: expected JSON of ErrorStatistics, got {error}") from None
-    check_keys("text", told, ("version", "shape", "dtype", *names))
+    check_keys("text", told, ("version", "shape", "dtype", *names, EXACT))
     if told.get("version") != VERSION:
         raise ValueError(f"version: expected {VERSION}, got {told.get('version')!r}")
     missing = [name for name in ("shape", *names) if name not in told]
@@ -66,16 +71,20 @@ def loaded(text: str, names: tuple[str, ...], like: Array | None) -> dict[str, A
         made = {name: _read(name, told[name], shape, dtype) for name in names if name != SKETCH}
         sketch = told[SKETCH]
         made[SKETCH] = None if sketch is None else _bins(sketch, shape, dtype)
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+        near = np.zeros(()) if like is None else like
+        exact = None
+        if EXACT in told:
+            with backend.integers.wide():
+                exact = ExactErrors.from_told(told[EXACT], lambda x: backend.constant(x, near))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"text: expected a state as to_json gives it, got {error!r}") from None
-    near = np.zeros(()) if like is None else like
 
     def placed(x: Any) -> Any:
         if isinstance(x, Sum):
             return Sum(*(placed(y) for y in x))
         return None if x is None else backend.constant(x, near)
 
-    return {name: placed(x) for name, x in made.items()}
+    return {name: placed(x) for name, x in made.items()} | {EXACT: exact}
 
 
 def _host(x: Any, backend: Backend) -> Any:

@@ -15,6 +15,7 @@ def evaluate(
     *,
     axis: int | Sequence[int] | None = None,
     quantiles: bool = True,
+    exact: bool = False,
     progress: bool = False,
     total: int | None = None,
 ) -> ErrorStatistics:
@@ -29,7 +30,7 @@ def evaluate(
     """
     state = start
     for batch in _shown(batches, total) if progress else batches:
-        part = ErrorStatistics.of(**_named(batch), axis=axis, quantiles=quantiles)
+        part = ErrorStatistics.of(**_named(batch), axis=axis, quantiles=quantiles, exact=exact)
         state = part if state is None else state + part
     if state is None:
         raise ValueError("batches: expected at least one, got none")

@@ -178,6 +178,7 @@ def all_reduced(state: State, axis_name: Any) -> State:
 
     def gather(x: Array) -> Array:
         # A sum with zeros: the same on all parts for the compiler too, as a gather is not.
-        return cast(Array, psum(jnp.zeros((n, *x.shape), x.dtype).at[i].set(x), axis_name))
+        with INTEGERS.wide():  # of exact sums
+            return cast(Array, psum(jnp.zeros((n, *x.shape), x.dtype).at[i].set(x), axis_name))
 
     return state.stacked(gather).merged()

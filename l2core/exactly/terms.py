@@ -113,6 +113,15 @@ class ExactTerms:
     def _each(self, f: Callable[[Any], Any]) -> ExactTerms:
         return replace(self, numerator=f(self.numerator), denominator=f(self.denominator))
 
+    def widened(self, dtype: str) -> ExactTerms:
+        """The same numbers in tables of one shape, to be rounded to this dtype if it is the wider one."""
+        dtype = max(self.dtype, dtype, key=lambda name: LAYOUTS[name].size)
+        wide = self._wide(max(self.numerator.shape[-1], LAYOUTS[dtype].columns))
+        integers = _arithmetic(self.numerator).integers
+        with integers.wide():
+            denominator = integers.broadcast(wide.denominator, wide.numerator)
+        return replace(wide, denominator=denominator, dtype=dtype)
+
     def _wide(self, columns: int) -> ExactTerms:
         """In tables of so many columns."""
         own = self.numerator.shape[-1]

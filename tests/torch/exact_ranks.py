@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 import l2torch
-from l2core import Criterion
+from l2core import Criterion, ErrorStatistics
 
 os.environ["GLOO_SOCKET_IFNAME"] = "lo"
 dist.init_process_group("gloo")
@@ -37,6 +37,10 @@ for name in ("count", "size"):  # a mask, and a rank that has nothing
     one = l2torch.Criterion(denominator=name, exact=True, process_group="world")
     whole = Criterion(denominator=name, exact=True)(p, t, mask=mask)
     assert torch.equal(one(p[part], t[part], mask=mask[part]), whole)
+found = l2torch.all_reduced(ErrorStatistics.of(p[part], t[part], weight=w[part], exact=True))
+whole = ErrorStatistics.of(p.double(), t.double(), weight=w.double(), exact=True)
+assert torch.equal(found.mse, whole.mse)
+assert torch.equal(found.mae, whole.mae)
 dist.barrier()
 dist.destroy_process_group()
 os._exit(0)  # past what threads of PyTorch do at the end of Python, which may abort
