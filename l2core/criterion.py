@@ -41,10 +41,6 @@ REDUCTIONS = ("none", "sum", "mean", "root_mean")
 DENOMINATORS = ("weight", "count", "size", "batch")
 NAN_TARGETS = ("propagate", "ignore")
 _FACTORS = {"weight", "mask"}
-_SIMPLE = {
-    *((reduction, "weight") for reduction in ("none", "sum")),
-    *(("mean", denominator) for denominator in ("weight", "count", "size")),
-}
 
 
 class Criterion(Meaning):
@@ -289,11 +285,14 @@ class Criterion(Meaning):
         return self.loss.symmetric and self.nan_targets == "propagate"
 
     @cached_property
-    def _simple(self) -> tuple[str, str] | None:
+    def _usual(self) -> tuple[str, str] | None:
         """The reduction and the denominator, if the arguments of a call say all the rest."""
-        names: tuple[Any, Any] = self.reduction, self.denominator
-        usual = self.axis is None and self.nan_targets == "propagate" and not self.loss.likelihood
-        return names if usual and not self.exact and names in _SIMPLE else None
+        return fastpath.usual(self)
+
+    @cached_property
+    def _simple(self) -> tuple[str, str] | None:
+        """The same of a plain value."""
+        return None if self.exact else self._usual
 
     def _single_sum(self, backend: Backend, call: Call, cast: bool = True) -> Prepared | None:
         """The call for a fused path to sum up, if it can: :func:`l2core.prepared.single_sum`."""

@@ -43,6 +43,19 @@ BY_PSI: dict[type[Loss], Callable[[Any], tuple[float, float]]] = {
 The second term is at most half of the first; both are 0 at r = 0."""
 
 
+_USUAL = {
+    *((reduction, "weight") for reduction in ("none", "sum")),
+    *(("mean", denominator) for denominator in ("weight", "count", "size")),
+}
+
+
+def usual(meaning: Any) -> tuple[str, str] | None:
+    """A criterion's reduction and denominator, if the arguments of a call say all the rest."""
+    names = meaning.reduction, meaning.denominator
+    all_alike = meaning.axis is None and meaning.nan_targets == "propagate"
+    return names if all_alike and not meaning.loss.likelihood and names in _USUAL else None
+
+
 def install(backend: type, module: str) -> None:
     """Give a backend's class the fast paths of this module, if there is such a module."""
     try:

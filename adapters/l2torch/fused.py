@@ -25,9 +25,10 @@ from torch import Tensor
 from l2core import Criterion
 from l2core.backend import Backend
 from l2core.call import Call
+from l2core.exactly.host import quick as exactly
 from l2core.onepass import SMALL, Rule, added, quietly
 from l2core.prepared import Prepared
-from l2core.sums import LANES
+from l2core.sums import LANES, SHORT
 from l2torch.backend import total_of, wide
 from l2torch.internals import (
     dispatch_modes,
@@ -61,6 +62,8 @@ def quick(
     """The value of a call of the usual kind, which nothing is wrong with; else None."""
     if torch.compiler.is_compiling() or is_tracing():
         return None
+    if criterion.exact:
+        return _exactly(criterion, pred, target) if weight is None and mask is None else None
     simple = criterion._simple
     if (
         simple is None
@@ -83,6 +86,21 @@ def quick(
         return _seen(backend, criterion, simple, pred, target, weight, mask)
     except RuntimeError:  # other layouts, which the checks name
         return None
+
+
+def _exactly(criterion: Criterion, pred: Any, target: Any) -> Tensor | None:
+    """The correctly rounded value of few elements, likewise, with the gradient of PyTorch's own function."""
+    if not (_usual(pred, target) and _dense(pred) and _dense(target)) or pred.numel() > SHORT:
+        return None
+    found = exactly(criterion, pred.detach().numpy(), target.detach().numpy())
+    if found is None:
+        return None
+    if torch.is_grad_enabled() and (pred.requires_grad or target.requires_grad):
+        value = native(criterion, criterion.reduction, pred, target)
+        if value is not None:
+            value.detach().fill_(float(found))  # of which that gradient knows nothing
+        return value
+    return torch.full((), float(found), dtype=pred.dtype, device=pred.device)
 
 
 def _seen(
