@@ -26,9 +26,17 @@ class ExactErrors(NamedTuple):
     def of(cls, backend: Backend, call: Call, axis: Any) -> ExactErrors:
         """Those of a call that has been checked."""
 
+        pred, target, weight = call.pred, call.target, call.weight
+        if isinstance(weight, (int, float)):
+            weight = backend.scalar(float(weight), backend.widest_of(pred), pred)
+        if weight is not None and not weight.shape:  # which counts among other parts
+            if not pred.shape:
+                pred, target = (backend.xp.reshape(x, (1,)) for x in (pred, target))
+            weight = backend.xp.reshape(weight, (1,) * len(pred.shape))
+
         def terms(loss: str) -> ExactTerms:
             meaning = Criterion(loss, axis=axis, exact=True)
-            found: Any = meaning.terms(call.pred, call.target, weight=call.weight, mask=call.mask)
+            found: Any = meaning.terms(pred, target, weight=weight, mask=call.mask)
             wide: ExactTerms = found.widened(backend.widest_of(found.numerator))
             return wide
 
@@ -67,12 +75,15 @@ class ExactErrors(NamedTuple):
         return {"dtype": self.squares.dtype, "tables": [_held(np.asarray(host(x))) for x in tables]}
 
     @classmethod
-    def from_told(cls, told: Mapping[str, Any], placed: Callable[[Any], Array]) -> ExactErrors:
-        """What :meth:`told` gave, its tables put where ``placed`` puts them."""
-        tables = [placed(_unfolded(x)) for x in told["tables"]]
+    def from_told(
+        cls, told: Mapping[str, Any], outputs: tuple[int, ...], placed: Callable[[Any], Array]
+    ) -> ExactErrors:
+        """What :meth:`told` gave, its tables put where ``placed`` puts them; ValueError if it did not."""
+        dtype = told["dtype"]
+        shape = (*outputs, LAYOUTS[dtype].columns)
+        tables = [placed(_unfolded(x, shape)) for x in told["tables"]]
         first, second = (
-            ExactTerms(a, b, str(told["dtype"]))
-            for a, b in zip(tables[::2], tables[1::2], strict=True)
+            ExactTerms(a, b, dtype) for a, b in zip(tables[::2], tables[1::2], strict=True)
         )
         return cls(first, second)
 
@@ -83,14 +94,13 @@ def _held(x: np.ndarray[Any, Any]) -> dict[str, Any]:
     return {"shape": list(x.shape), "index": index.tolist(), "value": flat[index].tolist()}
 
 
-def _unfolded(told: Mapping[str, Any]) -> np.ndarray[Any, Any]:
-    shape = tuple(int(n) for n in told["shape"])
-    columns = {layout.columns for layout in LAYOUTS.values()}
-    if not shape or shape[-1] not in columns:
-        raise ValueError(f"expected tables of {sorted(columns)} columns, got shape {shape}")
+def _unfolded(told: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    if tuple(told["shape"]) != shape:
+        raise ValueError(f"expected tables of shape {shape}, got {told['shape']}")
     flat = np.zeros(shape, np.int64).reshape(-1)
     index, values = told["index"], told["value"]
-    if len(index) != len(values) or any(not 0 <= i < flat.size for i in index):
+    whole = all(isinstance(x, int) for x in (*index, *values))
+    if not whole or len(index) != len(values) or any(not 0 <= i < flat.size for i in index):
         raise ValueError(
             f"expected {len(index)} values at places below {flat.size}, got {values!r}"
         )

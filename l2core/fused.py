@@ -57,7 +57,7 @@ def quick(
             squares = _masked_squares if weight is None else _weighted_squares
             total = quietly(squares, pred, target, factor, None)[0]
             if abs(total) <= _LARGEST[dtype]:
-                return dtype.type(total if k == 2 else 0.5 * k * total) / divisor
+                return (total if k == 2 else 0.5 * k * total) / divisor
         total = quietly(_added, criterion, pred, target, weight, mask, None)
         if not abs(total) <= _LARGEST[dtype]:
             return None
@@ -104,7 +104,7 @@ def quick_value_and_grad(
         if abs(total) <= _LARGEST[dtype]:
             if weight is not None and _some_absent(weight):
                 select(grad, weight != 0)  # -0 is to be 0
-            return dtype.type(total if k == 2 else 0.5 * k * total) / divisor, grad
+            return (total if k == 2 else 0.5 * k * total) / divisor, grad
     total, grad = quietly(_both, criterion, pred, target, weight, mask, scale)
     if not abs(total) <= _LARGEST[dtype]:
         return None
@@ -178,7 +178,7 @@ def _weighted_squares(pred: Array, target: Array, weight: Array, scale: Any) -> 
     """Σ ω·r², and scale·ω·r if there is a scale: what :func:`l2core.onepass.added` does, of few."""
     r = pred - target
     x = weight * r
-    total = few(x, r)
+    total = r.dtype.type(few(x, r))
     if scale is not None:
         np.multiply(weight, scale, x)
         np.multiply(x, r, r)
@@ -189,7 +189,7 @@ def _masked_squares(pred: Array, target: Array, mask: Array, scale: Any) -> tupl
     """Likewise."""
     r = pred - target
     select(r, mask)
-    total = few(r, r)
+    total = r.dtype.type(few(r, r))
     if scale is not None:
         np.multiply(r, scale, r)
     return total, r

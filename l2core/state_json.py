@@ -75,7 +75,9 @@ def loaded(text: str, names: tuple[str, ...], like: Array | None) -> dict[str, A
         exact = None
         if EXACT in told:
             with backend.integers.wide():
-                exact = ExactErrors.from_told(told[EXACT], lambda x: backend.constant(x, near))
+                exact = ExactErrors.from_told(
+                    told[EXACT], shape, lambda x: backend.constant(x, near)
+                )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"text: expected a state as to_json gives it, got {error!r}") from None
 

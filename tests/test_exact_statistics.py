@@ -90,10 +90,23 @@ def test_what_does_not_go_together_says_so():
         ErrorStatistics.of(whole, whole, exact=True)
     told = json.loads(exact.to_json())
     assert "exact" not in json.loads(plain.to_json())
-    told["exact"]["tables"][0]["shape"] = [5]
-    text = json.dumps(told)
-    with pytest.raises(ValueError, match=r"^text: expected"):
-        ErrorStatistics.from_json(text)
+    first = told["exact"]["tables"][0]
+    changes = [(first, "shape", [5]), (first["value"], 0, 0.5), (first["index"], 0, -1)]
+    for where, name, wrong in [*changes, (told["exact"], "dtype", "int7")]:
+        before, where[name] = where[name], wrong
+        text = json.dumps(told)
+        where[name] = before
+        with pytest.raises(ValueError, match=r"^text: expected"):
+            ErrorStatistics.from_json(text)
+
+
+@pytest.mark.parametrize("weight", [2.0, 2, np.array(2.0)], ids=repr)
+def test_a_number_as_weight_counts_among_other_parts(weight):
+    p = np.array([1.0, 2.0, 4.0])
+    first = ErrorStatistics.of(p, 0 * p, weight=weight, exact=True)
+    assert first.mse == 7
+    assert (first + ErrorStatistics.of(p[:1], 0 * p[:1], exact=True)).mse == 43 / 7
+    assert ErrorStatistics.of(np.float64(3), np.float64(1), weight=weight, exact=True).mse == 4
 
 
 def test_parts_of_a_mapped_axis():

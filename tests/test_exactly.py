@@ -398,6 +398,30 @@ def test_few_elements_at_a_glance_as_by_the_whole_way(reduction):
             same(criterion(x, -x), found)
 
 
+def test_sums_of_sizes_among_which_some_are_taken_for_0(harness):
+    """2^-127 is, under XLA: it decides the last digit of this sum."""
+    p = np.array([2.0**-58, 2.0**-82 - 2.0**-106, 2.0**-106 - 2.0**-130, 2.0**-127], np.float32)
+    face = harness.face(Criterion(AbsoluteError(), "sum", exact=True))
+    wanted = rounded(sum(map(Fraction, p.tolist())), "float32")
+    assert harness.numpy(face(harness.array(p), harness.array(0 * p))) == wanted
+
+
+@pytest.mark.parametrize("denominator", [2.0**150, 2.0**273, 2.0**400, 1e300])
+@pytest.mark.parametrize("reduction", ["mean", "root_mean"])
+def test_float64_over_large_denominators(harness, reduction, denominator):
+    """Whose quotient is far below what the sum lost to rounding, or what its root would be of."""
+    if "float64" not in harness.dtypes:
+        return
+    for p in (np.array([1.0, 2.0**-53, 2.0**-90]) * 2.0**-540, np.array([1.1, 1.7]) * 2.0**-400):
+        for loss in (SquaredError(), AbsoluteError()):
+            face = harness.face(Criterion(loss, reduction, denominator, exact=True))
+            found = harness.numpy(face(harness.array(p), harness.array(0 * p)))
+            options = {"reduction": reduction, "denominator": denominator}
+            wanted = oracle(loss, p, 0 * p, "float64", **options)
+            if wanted > 2.0**-1022:
+                same(found, wanted)
+
+
 def l2torch_criterion(criterion, **changes):
     import l2torch
 

@@ -295,3 +295,9 @@ def test_the_callers_warnings_are_as_they_were():
     assert np.geterr() == before
     with pytest.warns(RuntimeWarning, match="invalid value"):
         np.subtract(x, x)
+
+
+def test_a_small_value_is_nothing_to_report():
+    p = np.full(200, 1e-25, np.float32)
+    with np.errstate(all="raise"):
+        assert Criterion()(p, 0 * p, weight=0 * p + 1) == 0

@@ -121,8 +121,13 @@ def _with_slope_jvp(
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _total(x: Array, axes: tuple[int, ...] | None) -> Array:
-    with jax.enable_x64(True):
-        return jnp.sum(x.astype(jnp.float64), axis=axes).astype(jnp.float32)
+    def wide(x: Array) -> Array:
+        with jax.enable_x64(True):
+            return jnp.sum(x.astype(jnp.float64), axis=axes).astype(jnp.float32)
+
+    # On a CPU alone: elsewhere sums are trees, and float64 may be slow or missing.
+    plain = partial(jnp.sum, axis=axes)
+    return cast(Array, jax.lax.platform_dependent(x, cpu=wide, default=plain))
 
 
 @_total.defjvp
@@ -149,9 +154,7 @@ class JaxBackend(PlainPathOnly):
         return rho(loss, r, dict(given))
 
     def total(self, x: Array, axes: tuple[int, ...] | None) -> Array:
-        # On a CPU alone: elsewhere sums are trees, and float64 may be slow or missing.
-        wide = x.dtype == jnp.float32 and jax.default_backend() == "cpu"
-        return _total(x, axes) if wide else jnp.sum(x, axis=axes)
+        return _total(x, axes) if x.dtype == jnp.float32 else jnp.sum(x, axis=axes)
 
     def with_slope(
         self,

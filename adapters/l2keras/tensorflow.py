@@ -113,6 +113,7 @@ class _TensorFlow:
         axes = tuple(range(len(x.shape))) if axis is None else axis
         if not axes:
             return x
+        x = tf.convert_to_tensor(x)  # of a variable
         if on_host(x):
             return put_right(tf.reduce_sum(x, axes), lambda: NUMPY.sum(seen(x), axis=axes))
         if tf.executing_eagerly():

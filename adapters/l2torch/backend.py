@@ -190,6 +190,7 @@ def _expanded(loss: Loss, r: Tensor, given: Mapping[str, Tensor]) -> Tensor:
 torch.compiler.assume_constant_result(dtype_name)  # type: ignore[no-untyped-call]
 
 
+_PLAIN = (Tensor, torch.nn.Parameter)
 TOGETHER = 1 << 17
 """Elements whose float64 stay in the processor's cache."""
 
@@ -265,11 +266,11 @@ class TorchBackend(PlainPathOnly):
         return cast("Tensor | None", super().fused_sum(criterion, call))
 
     def total(self, x: Tensor, axes: tuple[int, ...] | None) -> Tensor:
-        if x.dtype is not torch.float32 or not x.is_cpu or internals.tracing():
-            return torch.sum(x, axes)  # what is exported may run where there is no float64
+        if x.dtype is not torch.float32 or not x.is_cpu or internals.exporting():
+            return torch.sum(x, axes)  # where it will run there may be no float64
         if torch.compiler.is_compiling() or internals.dispatch_modes() or self.transforms():
             return torch.sum(x, axes, dtype=torch.float64).to(torch.float32)
-        return _eager_total(x, axes)
+        return _eager_total(x, axes) if type(x) in _PLAIN else torch.sum(x, axes)
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if x.dtype is torch.uint64:  # which knows no arithmetic

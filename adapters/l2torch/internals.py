@@ -78,6 +78,11 @@ def tracing() -> bool:
     return not torch.compiler.is_compiling() and is_tracing()
 
 
+def exporting() -> bool:
+    """Whether what runs is written down for another place."""
+    return is_exporting() if torch.compiler.is_compiling() else is_tracing()
+
+
 def recording() -> bool:
     """Whether what runs is written down for other inputs, whose gradients may be wanted."""
     if torch.compiler.is_compiling():  # torch.compile asks again for other inputs

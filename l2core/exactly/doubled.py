@@ -24,8 +24,9 @@ HALF = 1 << 27
 """Of the bits of a float64, those that its first half has not."""
 SMALL, LARGE = 2.0**-850, 2.0**1000
 """Between these sums lose nothing to underflow or overflow that their bound would not hold."""
-FLUSHED = 2.0**-90
-"""What float32 inputs below 2^-126, taken for 0, are of a sum that is LEAST of the weights or more."""
+FLUSHED = {1: 2.0**-64, 2: 2.0**-90}
+"""What float32 inputs below 2^-126, taken for 0, are at most of a sum of |r|, or of r², that is LEAST of the
+weights or more."""
 
 
 class Double(NamedTuple):
@@ -43,7 +44,8 @@ def known(rows: Rows) -> bool:
 def _summed(rows: Rows, terms: Callable[[Rows], list[Double]]) -> tuple[list[Double], float]:
     """The sums of these terms of each output, and by what they may be off, of themselves.
 
-    Of positive terms: each is off by 16 units, and each addition by twice what has been lost so far.
+    Of positive terms: each of them and the quotient is off by less than 256 units, and each addition by
+    twice what has been lost so far.
     """
     columns = rows.pred.shape[1]
     step = columns
@@ -55,7 +57,7 @@ def _summed(rows: Rows, terms: Callable[[Rows], list[Double]]) -> tuple[list[Dou
         each = [_tree(x) for x in terms(part)]
         found = [_plus(a, b) for a, b in zip(found, each, strict=True)] if i else each
     height = -(-columns // step) + 2 * min(step, columns).bit_length()
-    return found, (4.0 * height * (height + 1) + 64.0) * UNIT
+    return found, (4.0 * height * (height + 1) + 256.0) * UNIT
 
 
 def _terms(rows: Rows) -> list[Double]:
@@ -148,15 +150,23 @@ def rounded(meaning: Any, inputs: Prepared, rows: Rows) -> tuple[Array, Array]:
     by = divisor(meaning, inputs, rows, Near(total.value, weight.value, 0, False))
     weighs = divisor_of(meaning, inputs).weighs
     q = _quotient(rows, total, weight if weighs else Double(by + 0.0 * total.value, 0.0))
-    if meaning.reduction == "root_mean":
-        q = _root(rows, q)
-    return _sure(rows, q, total, weight.value, off)
+    root = _root(rows, q) if meaning.reduction == "root_mean" else q
+    found, sure = _sure(rows, root, total, weight.value, off)
+    return found, sure & _usual(rows, q, total)
 
 
 def rounded_weights(rows: Rows) -> tuple[Array, Array]:
     """(D,) sums of weights, and where no other is possible."""
     (total,), off = _summed(rows, _weights)
-    return _sure(rows, total, total, total.value, off)
+    found, sure = _sure(rows, total, total, total.value, off)
+    return found, sure & _usual(rows, total, total)
+
+
+def _usual(rows: Rows, q: Double, total: Double) -> Array:
+    """Where what a quotient, or its root, lost to rounding is far from underflow."""
+    least, most = (NORMAL, 2.0**127) if rows.dtype == "float32" else (SMALL, LARGE)
+    usual: Array = (q.value >= least) & (q.value <= most) | (total.value == 0)
+    return usual
 
 
 def _quotient(rows: Rows, a: Double, b: Double) -> Double:
@@ -181,7 +191,7 @@ def _sure(rows: Rows, q: Double, total: Double, weight: Any, off: float) -> tupl
     """What all within these bounds rounds to, and where it is one number."""
     xp: Any = rows.backend.xp
     narrow, flushes = rows.dtype == "float32", rows.backend.integers.flushes
-    by = q.value * (off + FLUSHED if narrow and flushes else off)
+    by = q.value * (off + FLUSHED[rows.power] if narrow and flushes else off)
     low, high = (_odd(rows, q.value, q.lost + x) for x in (-by, by))
     low, high = (xp.astype(x, getattr(xp, rows.dtype)) for x in (low, high))
     enough = (total.value >= SMALL) & (total.value >= weight * (LEAST if narrow else SMALL))
@@ -191,9 +201,7 @@ def _sure(rows: Rows, q: Double, total: Double, weight: Any, off: float) -> tupl
         (total.value == 0) & ~enough,
         lambda some: _nothing(rows if some is None else rows.taken(some)),
     )
-    least, most = (NORMAL, 2.0**127) if narrow else (2.0**-1000, 2.0**1020)
-    usual = (q.value >= least) & (q.value <= most) | (q.value == 0)
-    return low, (low == high) & enough & usual & (total.value <= LARGE)
+    return low, (low == high) & enough & (total.value <= LARGE)
 
 
 def _nothing(rows: Rows) -> Array:

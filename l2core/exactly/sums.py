@@ -199,7 +199,8 @@ def number(rows: Rows, x: float, layout: Layout) -> Array:
 def layout_of(meaning: Any, inputs: Prepared) -> Layout:
     """That of the loss's dtype, or the wider one where a number is given that float32 has not."""
     by = meaning.denominator if inputs.denominator is None else inputs.denominator
-    odd = isinstance(by, float) and float(np.float32(by)) != by
+    with np.errstate(over="ignore", under="ignore"):
+        odd = isinstance(by, float) and float(np.float32(by)) != by
     return LAYOUTS["float64" if odd else inputs.real]
 
 

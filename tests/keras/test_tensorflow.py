@@ -258,3 +258,15 @@ def test_functions_of_graphs_near_0_and_far():
     ):
         found = tf.function(f)(tf.constant(x)).numpy()
         np.testing.assert_allclose(found[where], expected[where], rtol=8 * 2**-24, atol=0)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+@pytest.mark.parametrize("shape", [(3, 2), (3, 1)])
+def test_variables_as_weights_of_eager_calls(loss, shape):
+    weight = tf.Variable(tf.fill(shape, 2.0))
+    with tf.GradientTape() as tape:
+        value = l2core.Criterion(loss, denominator="count")(
+            tf.ones((3, 2)), tf.zeros((3, 2)), weight=weight
+        )
+    assert value.numpy() == 2
+    assert tape.gradient(value, weight).numpy().sum() == 1

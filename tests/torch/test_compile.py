@@ -251,3 +251,10 @@ def test_export_of_a_module_alone(pair):
     criterion = l2torch.HuberLoss()
     program = torch.export.export(criterion, pair)
     assert torch.equal(program.module()(*pair), criterion(*pair))
+
+
+def test_what_is_exported_has_no_float64():
+    """It may run where there is none, as sums on a CPU here have it."""
+    arguments = torch.rand(30), torch.rand(30)
+    for criterion in (l2torch.Criterion(), l2torch.Criterion("huber", axis=0)):
+        assert "float64" not in str(torch.export.export(criterion, arguments).graph)
