@@ -97,7 +97,9 @@ def _settled(
                     return found
                 return exact(part if some is None else part.taken(some))
 
-            if not doubled.known(rows):
+            # In a graph its kernels would slow down those of float64 too, which tell nearly all.
+            graph = rows.dtype == "float32" and not backend.integers.eager
+            if graph or not doubled.known(rows):
                 return rest(None)
             found, sure = twice(part)
             return backend.integers.mended(found, ~sure, rest)
