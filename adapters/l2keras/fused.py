@@ -1,9 +1,10 @@
 """TensorFlow's squared errors by its own fused operations. They can be deleted.
 
 ``tf.nn.l2_loss`` is ½Σr², its gradient r, both without a tensor of squares: the same bits as the
-plain path; its value, off by 60 units in the last place where elements are equal, is put right. ``tf.math.multiply_no_nan`` weighs and selects at once. In a graph
-``tf.math.squared_difference`` takes no residual, which the gradient makes anew; the sum is the plain
-path's, by rows, since XLA would add one by one.
+plain path; its value, off by 60 units in the last place where elements are equal, is put right.
+``tf.math.multiply_no_nan`` weighs and selects at once. In a graph ``tf.math.squared_difference`` takes no
+residual, which the gradient makes anew; the sum is the plain path's, by rows, since XLA would add one by
+one.
 """
 
 from __future__ import annotations
