@@ -1,7 +1,7 @@
 """One look at a block of NumPy's float32 or float64 without weights, in buffers. It can be deleted.
 
 A look of the plain path allocates a dozen arrays of the block's size; here there are two, and sums are
-dot products over rows of ROW elements, added in float64.
+those of :mod:`l2core.sums`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from l2core.call import Call
-
-ROW = 1024
+from l2core.sums import sum_of
 
 
 class Looker:
@@ -42,17 +41,17 @@ class Looker:
         ):
             return None
         if p.dtype not in self.buffers:
-            self.buffers[p.dtype] = np.empty((2, self.size), p.dtype), np.ones(ROW, p.dtype)
-        (first, second), ones = self.buffers[p.dtype]
+            self.buffers[p.dtype] = np.empty((2, self.size), p.dtype)
+        first, second = self.buffers[p.dtype]
         n, p, t = p.size, p.reshape(-1), t.reshape(-1)
         one, other = first[:n], second[:n]
         with np.errstate(invalid="ignore", over="ignore"):
-            target = _moments(t, one, ones)
+            target = _moments(t, one)
             error = np.subtract(p, t, out=one)
             low, high = float(error.min()), float(error.max())
-            errors = _moments(error, other, ones)
+            errors = _moments(error, other)
             size = np.abs(error, out=other)
-            absolute = _total(size, ones)
+            absolute = sum_of(size)
         found = (*target, *errors, absolute, low, high)
         if not all(np.isfinite(found)):
             return None
@@ -64,21 +63,9 @@ class Looker:
         return n, 0.0, n, 0.0, *found
 
 
-def _moments(x: Any, out: Any, ones: Any) -> tuple[float, float, float]:
+def _moments(x: Any, out: Any) -> tuple[float, float, float]:
     """A mean in two parts, and the sum of squares around it."""
-    near = x.dtype.type(_total(x, ones) / x.size)
+    near = x.dtype.type(sum_of(x) / x.size)
     apart = np.subtract(x, near, out=out)
-    rest = _total(apart, ones)
-    return float(near), rest / x.size, max(_dot(apart, apart) - rest * rest / x.size, 0.0)
-
-
-def _total(x: Any, ones: Any) -> float:
-    whole = x.size - x.size % ROW
-    rows = np.vecdot(x[:whole].reshape(-1, ROW), ones)
-    return float(rows.sum(dtype=np.float64)) + float(x[whole:].dot(ones[: x.size - whole]))
-
-
-def _dot(a: Any, b: Any) -> float:
-    whole = a.size - a.size % ROW
-    rows = np.vecdot(a[:whole].reshape(-1, ROW), b[:whole].reshape(-1, ROW))
-    return float(rows.sum(dtype=np.float64)) + float(a[whole:].dot(b[whole:]))
+    rest = sum_of(apart)
+    return float(near), rest / x.size, max(sum_of(apart, apart) - rest * rest / x.size, 0.0)
