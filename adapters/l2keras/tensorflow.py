@@ -171,15 +171,23 @@ def _in_rows(x: Array, axes: int) -> Array:
                 upstream = tf.expand_dims(upstream, -1)
             return tf.broadcast_to(upstream, tf.shape(x))
 
-        return _rows_of(x, axes), gradient
+        added = x.shape[len(x.shape) - axes :]
+        if added.is_fully_defined():
+            return _rows_of(x, axes, math.prod(added)), gradient
+        # In a branch of its own: what computes its shapes moves the memory of a whole graph in
+        # TensorFlow Lite, whose XNNPACK then went on reading a layer's input where it had been.
+        few = tf.reduce_prod(tf.shape(x)[-axes:]) <= ROW
+        found = tf.cond(
+            few, lambda: tf.reduce_sum(x, [*range(-axes, 0)]), lambda: _rows_of(x, axes, None)
+        )
+        return found, gradient
 
     return total(x)
 
 
-def _rows_of(x: Array, axes: int) -> Array:
+def _rows_of(x: Array, axes: int, n: int | None) -> Array:
     lengths = tf.shape(x)
-    kept, added = lengths[:-axes], x.shape[len(x.shape) - axes :]
-    n = math.prod(added) if added.is_fully_defined() else None
+    kept = lengths[:-axes]
     rows = tf.reshape(x, tf.concat([kept, [tf.reduce_prod(lengths[-axes:])]], 0))
     for level, row in enumerate(OPEN if n is None else _rows(n)):
         length = tf.shape(rows)[-1]

@@ -129,9 +129,10 @@ def node(loss, weighted=True):
 def test_node(told, delta):
     """A Keras model with a loss as a node, for any number of rows: the weighted mean by hand"""
     model = node(l2keras.Criterion(told))
-    for n in (8, 5):
-        found = model(x=X[:n], y=Y[:n], w=WEIGHT[:n])["loss"]
-        r, w = X[:n].astype("d") @ START - Y[:n], WEIGHT[:n].astype("d")
+    for n in (8, 5, 40, 8):  # 32 elements and fewer are added up at once
+        x, y, weight = (np.resize(a, (n, *a.shape[1:])) for a in (X, Y, WEIGHT))
+        found = model(x=x, y=y, w=weight)["loss"]
+        r, w = x.astype("d") @ START - y, weight.astype("d")
         expected = (w @ huber(r, delta)).sum() / (2 * w.sum())
         np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
