@@ -9,7 +9,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test lint format examples clients splits versions conformance bench release clean
+.PHONY: help demo test lint format examples clients splits versions conformance tables docs bench release clean
 
 help:  ## Show the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -77,29 +77,48 @@ $(CLIENTS_READY): constraints-clients.txt pyproject.toml
 		$(CLIENTS)/bin/python -m pip install --quiet --editable '.[clients]'
 	@touch $@
 
-clients: $(CLIENTS_READY)  ## Run ours in other people's tools; table in build/ (TABLE=docs/clients.md).
+clients: $(CLIENTS_READY)  ## Run ours in other people's tools; table in build/ (TABLE=docs/tables/clients.md).
 	@mkdir -p $(BUILD)
 	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest -p no:cacheprovider -q -n 2 --dist loadfile \
 		--confcutdir tests/clients tests/clients --table $(or $(TABLE),$(BUILD)/clients.md) $(ARGS)
 	@for example in examples/clients/*.py; do echo "== $$example"; \
 		OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -W ignore $$example || exit 1; done
 
-splits: $(READY) $(CLIENTS_READY)  ## How far the mean over any split is from the whole; table in docs/splits.md.
+splits: $(READY) $(CLIENTS_READY)  ## How far the mean over any split is from the whole; table in docs/tables/splits.md.
 	@mkdir -p $(BUILD) && rm -f $(BUILD)/splits.jsonl
 	for backend in tensorflow jax torch; do KERAS_BACKEND=$$backend OMP_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -q --splits $(BUILD)/splits.jsonl tests/keras || exit 1; done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --splits $(BUILD)/splits.jsonl tests/jax tests/torch
 	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest -p no:cacheprovider -q --confcutdir tests/clients \
 		--splits $(BUILD)/splits.jsonl tests/clients
-	$(BIN)/python tests/support/splits.py $(BUILD)/splits.jsonl > docs/splits.md
+	$(BIN)/python tests/support/splits.py $(BUILD)/splits.jsonl \
+		| $(BIN)/python docs/ext/made.py "make splits" > docs/tables/splits.md
 
-versions: $(READY)  ## Oldest and newest versions, each in an environment of its own (TABLE=docs/versions.md).
+versions: $(READY)  ## Oldest and newest versions, each in an environment of its own (TABLE=docs/tables/versions.md).
 	@mkdir -p $(BUILD)
 	$(BIN)/python tests/versions --table $(or $(TABLE),$(BUILD)/versions.md) $(ARGS)
 
 conformance: $(READY)  ## Check every installed backend; report in build/conformance.html.
 	@mkdir -p $(BUILD)
 	$(BIN)/python -m l2core.conformance --html $(BUILD)/conformance.html $(ARGS)
+
+tables: $(READY)  ## The tables of capabilities and of conformance in docs/tables/.
+	@mkdir -p $(BUILD)
+	$(BIN)/python tests/capabilities > $(BUILD)/capabilities.md
+	$(BIN)/python docs/ext/made.py "python tests/capabilities" \
+		< $(BUILD)/capabilities.md > docs/tables/capabilities.md
+	$(BIN)/python -m l2core.conformance --markdown $(BUILD)/conformance.md > /dev/null; test $$? -le 1
+	$(BIN)/python docs/ext/made.py "make conformance" \
+		< $(BUILD)/conformance.md > docs/tables/conformance.md
+
+# Warnings are errors: of code that fails, links that lead nowhere, public names without a place.
+SPHINX = $(BIN)/python -m sphinx -q -W --keep-going -d $(BUILD)/docs/doctrees docs
+docs: $(READY)  ## Build the documentation in build/docs/html: its code runs, its links are followed.
+	@mkdir -p $(BUILD)/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider -n 2 tests/test_docs.py
+	MPLBACKEND=agg $(SPHINX) -b html $(BUILD)/docs/html
+	$(SPHINX) -b coverage $(BUILD)/docs/coverage
+	@echo "Open $(BUILD)/docs/html/index.html"
 
 bench: $(READY)  ## Measure ours against the built-ins and the memory floor.
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -21,6 +21,16 @@ from l2core.hosted import hosted, hosted_weight
 from l2core.losses import Loss
 from l2core.numpy_namespace import XP
 
+__all__ = [
+    "CatBoostMetric",
+    "CatBoostObjective",
+    "LightGBMMetric",
+    "LightGBMObjective",
+    "Metric",
+    "Objective",
+    "objective",
+]
+
 APIS = ("xgboost", "lightgbm", "catboost")
 HESSIANS = ("auto", "curvature", "majorant")
 FLOOR = 0.3

@@ -76,7 +76,7 @@ class Penalty(ABC):
     ) -> dict[str, float]:
         """What others call this penalty beside this loss: keyword arguments for them.
 
-        convention: one of :data:`CONVENTIONS`, whose values say what the arguments mean there.
+        convention: one of ``CONVENTIONS``, whose values say what the arguments mean there.
         loss: ours, ``squared_error`` or ``half_squared_error``; reduction: its "mean" or "sum".
         total: the number of samples, or of Σω if they are weighted; needed where theirs adds up what
         ours averages, or ours what theirs does.

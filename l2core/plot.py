@@ -25,6 +25,8 @@ from l2core.shares import shares_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["bias_variance", "losses", "residuals", "svg"]
+
 # Told apart by people who see colours otherwise: P. Tol, "Colour schemes" (2021), bright.
 COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 DASHES = ("-", "--", "-.", ":")
@@ -72,7 +74,7 @@ def residuals(
 ) -> Figure:
     """The histogram of residuals, and the share of each loss that each tenth of \\|r\\| carries.
 
-    losses: squared error, if none is given. Arrays as :func:`l2core.shares.decile_shares` takes them;
+    losses: squared error, if none is given. Arrays as :func:`l2core.decile_shares` takes them;
     the histogram counts weights.
     """
     found = [loss_of(loss) for loss in losses or ("squared_error",)]

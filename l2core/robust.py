@@ -26,6 +26,8 @@ from l2core.losses import Huber
 from l2core.losses.base import number
 from l2core.prepared import Prepared, cast_to, elements, prepared
 
+__all__ = ["RobustFit", "fit", "huber_delta", "huber_tuning", "mad_scale", "trim", "winsorize"]
+
 GAUSSIAN_MAD = 0.6744897501960817
 """The median of \\|x\\| of a standard Gaussian, the 3/4 quantile."""
 

@@ -12,6 +12,8 @@ from l2core.config import LossLike, loss_of
 from l2core.losses import Loss
 from l2core.numpy_namespace import XP
 
+__all__ = ["Norm", "ScipyLoss", "scipy_loss", "statsmodels_norm"]
+
 
 def scipy_loss(loss: LossLike) -> ScipyLoss:
     """For ``scipy.optimize.least_squares(loss=...)``, whose cost is then Σrho of the residuals.

@@ -44,7 +44,7 @@ class ErrorStatistics:
     target_square, error_square: Σω·(x - mean)².
     absolute: Σω·|error|.
     least, greatest: the extreme errors; inf and -inf of nothing.
-    bins: Σω of |error| in the bins of :mod:`l2core.sketch`, along a further axis; or None.
+    bins: Σω of |error| in the bins of ``l2core.sketch``, along a further axis; or None.
     exact: the exact sums, of which ``mse``, ``rmse`` and ``mae`` are then rounded once; or None.
     """
 

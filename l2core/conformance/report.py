@@ -116,7 +116,7 @@ def table(run: Run, letters: int | None = None) -> Any:
 
 
 def markdown(run: Run) -> str:
-    """The same for a README: two tables to unfold, ours and the frameworks' own."""
+    """The same for a page: two tables, ours and the frameworks' own."""
     relations = run.relations()
     head = ["subject", *(r.replace("_", " ") for r in relations), "worst ULP"]
     parts = []
@@ -133,7 +133,7 @@ def markdown(run: Run) -> str:
         summary = (
             f"{who}: {len(rows)} implementations, {len(outcomes)} checks, {_counted(outcomes)}"
         )
-        parts.append(f"<details><summary>{summary}</summary>\n\n{table}\n\n</details>\n")
+        parts.append(f"**{summary}**\n\n{table}\n")
     return "\n".join(parts)
 
 

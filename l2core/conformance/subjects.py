@@ -87,7 +87,7 @@ class Subject:
     order: the order of its two positional arguments.
     takes: its names of the further arguments that it takes, by ours (weight, mask, denominator,
         parameters of losses).
-    weights: the shapes of weights that it documents, of :data:`WEIGHTS`.
+    weights: the shapes of weights that it documents, of ``WEIGHTS``.
     masks: the shapes of masks that it documents, of "sample" and "element".
     dtypes: the float dtypes that it computes in.
     halves: the dtype of its result for halves: "float32", "same" as theirs, or None: not taken.

@@ -99,7 +99,7 @@ class Huber(Loss):
     r"""rho = ½r² for \|r\| <= delta, else delta(\|r\| - ½delta); psi = r clipped to ±delta.
 
     delta > 0; inf makes it ½r². Huber (1964), "Robust estimation of a location parameter"; the
-    same factor in PyTorch, Keras and optax. Fits between the mean and the median.
+    same factor in PyTorch, Keras and optax. Fits where the clipped residuals add up to 0.
     """
 
     delta: float = 1.0
@@ -137,7 +137,7 @@ class SmoothL1(Loss):
     r"""rho = ½r²/beta for \|r\| <= beta, else \|r\| - ½beta: Huber(beta)/beta; beta = 0 is \|r\|.
 
     beta is 0 or from 2^-126 up (so that 1/beta is finite in float32), and finite. Girshick (2015),
-    "Fast R-CNN"; PyTorch ``SmoothL1Loss``. Fits between the mean and the median.
+    "Fast R-CNN"; PyTorch ``SmoothL1Loss``. Fits where the clipped residuals add up to 0.
     """
 
     beta: float = 1.0
@@ -185,11 +185,11 @@ class SmoothL1(Loss):
 
 @dataclass(frozen=True)
 class LogCosh(Loss):
-    r"""rho = log cosh r, psi = tanh r, curvature = sech² r. Fits between the mean and the median.
+    r"""rho = log cosh r, psi = tanh r, curvature = sech² r. Fits where tanh r adds up to 0.
 
     Evaluated without cancellation: ½ log1p(sinh² r) for \|r\| < 1, else
-    (\|r\| - log 2) + log1p(exp(-2\|r\|)). Keras and optax compute the second form throughout, which
-    loses every digit near 0.
+    (\|r\| - log 2) + log1p(exp(-2\|r\|)). Forms without a case for small r, such as Keras's and
+    optax's, lose every digit near 0.
     """
 
     symmetric: ClassVar[bool] = True

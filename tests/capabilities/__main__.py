@@ -1,4 +1,4 @@
-"""Print the README's table of capabilities; each framework is tried in its own process.
+"""Print the tables of capabilities; each framework is tried in its own process.
 
 python tests/capabilities
 """
@@ -74,9 +74,8 @@ def main() -> None:
         runs[framework][name] = tried(FRAMEWORKS[framework][0], backend)
     for framework in FRAMEWORKS:
         summary, lines = table(framework, runs[framework])
-        print(f"<details><summary>{summary}</summary>\n")
-        print("\n".join(lines))
-        print("\n</details>\n")
+        print(f"**{summary}**\n")
+        print("\n".join(lines), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import datetime
+import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +20,9 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parents[1] / "docs" / "ext"))
+from made import stamp
+
 MAIN = ("torch", "jax", "keras", "tensorflow", "numpy")
 MARKER = "client(name, distribution): the client that a test runs, and what pip calls it"
 
@@ -83,16 +86,6 @@ def pytest_runtest_setup(item):
     item.user_properties.append(("client", [name, found, sentence]))
 
 
-HEAD = (
-    "# Clients",
-    "",
-    "What `make clients TABLE=docs/clients.md` ran, each tool by itself in one environment of its own,",
-    "and each number beside one that was computed by hand. The first line has the date of the run and its",
-    "frameworks.",
-    "",
-)
-
-
 class Table:
     """Rows by client, of the tests that passed; written if none failed.
 
@@ -117,10 +110,8 @@ class Table:
     def pytest_sessionfinish(self, exitstatus):
         if exitstatus != 0:
             return
-        versions = ", ".join(f"{name} {version(name)}" for name in MAIN)
         lines = [
-            *HEAD,
-            f"{datetime.date.today().isoformat()}: {versions}",
+            stamp("make clients", MAIN),
             "",
             "| client | version | what was run |",
             "|---|---|---|",

@@ -1,11 +1,11 @@
-"""What the README's table says of l2keras and of Keras's losses is so, on each backend."""
+"""What the table of capabilities says of l2keras and of Keras's losses is so, on each backend."""
 
 import keras
 import pytest
 
 import keras_rows
 from capability import holds
-from readme_table import cells, says
+from capability_table import cells, says
 
 TABLE = cells("Keras")
 

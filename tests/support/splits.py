@@ -87,14 +87,7 @@ def collect(config):
         config.pluginmanager.register(Collector(Path(path)), "splits")
 
 
-HEAD = """# Splits
-
-What `make splits` found: how far the value and the gradient of a mean over a split are from those of
-the mean over all the data in one call, at worst, and what the engine's own mean of means does to the
-gradient. Splits are uneven, weighted and masked, some parts hold nothing that counts. Values in units
-in the last place; gradients as the largest difference beside the largest element. PyTorch, Lightning,
-accelerate, Transformers and Dask in float64, JAX and Keras in float32 (2⁻²⁴ is 6e-8).
-
+HEAD = """\
 | engine | splits tried | value, ULP | gradient | the engine by itself |
 |---|---|--:|--:|--:|
 """

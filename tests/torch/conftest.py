@@ -35,7 +35,7 @@ def mask():
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What Dynamo of an older PyTorch cannot do yet (docs/versions.md has the list) is left out."""
+    """What Dynamo of an older PyTorch cannot do yet (docs/tables/versions.md has the list) is left out."""
     have = tuple(int(part) for part in torch.__version__.split(".")[:2])
 
     def too_new(item: pytest.Item) -> bool:

@@ -1,10 +1,10 @@
-"""What the README's table says of l2torch and of the built-in losses is so."""
+"""What the table of capabilities says of l2torch and of the built-in losses is so."""
 
 import pytest
 
 import torch_rows
 from capability import holds
-from readme_table import cells, says
+from capability_table import cells, says
 
 TABLE = cells("PyTorch")
 

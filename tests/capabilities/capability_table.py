@@ -1,15 +1,19 @@
-"""The tables of capabilities as they stand in the README, to be compared with what is tried."""
+"""The tables of capabilities as they stand in the docs, to be compared with what is tried."""
 
 import re
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+TABLES = Path(__file__).parents[2] / "docs" / "tables" / "capabilities.md"
 
 
 def cells(framework: str) -> dict[str, tuple[str, str]]:
-    """{capability: (cell of ours, cell of the built-in losses)}, in the README's order."""
-    section = README.read_text(encoding="utf-8").split("\n## At home in each framework\n")[1]
-    lines = section.split(f"\n| {framework} | ")[1].split("\n\n")[0].splitlines()[2:]
+    """{capability: (cell of ours, cell of the built-in losses)}, in the table's order."""
+    lines = (
+        TABLES.read_text(encoding="utf-8")
+        .split(f"\n| {framework} | ")[1]
+        .split("\n\n")[0]
+        .splitlines()[2:]
+    )
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
     return {name.strip(): (ours.strip(), theirs.strip()) for name, ours, theirs in rows}
 
