@@ -38,13 +38,13 @@ test: $(READY)  ## Build the wheel, install it elsewhere, run the tests against 
 	$(BIN)/python -m pip install --quiet --no-deps --target $(SITE) $(BUILD)/wheel/*.whl
 	cd $(BUILD)/elsewhere && PYTHONPATH=$(SITE) $(BIN)/python -c \
 		'import l2core, l2torch; assert all(m.__file__.startswith("$(SITE)") for m in (l2core, l2torch))'
-	$(PYTEST) -n 2 --dist worksteal -m 'not scripts and not long' $(CURDIR)/tests
+	$(PYTEST) -n 2 --dist worksteal -m 'not scripts and not long and not docs' $(CURDIR)/tests
 	@$(TOGETHER) test-keras-on-jax test-keras-on-torch
 	@echo "Tests passed."
 
 test-keras-on-%:
 	export KERAS_BACKEND=$*; $(PYTEST) $(CURDIR)/tests/keras $(CURDIR)/tests/*.py \
-		-m 'not scripts and not long' -k 'keras and not imports and not readme and not deleted'
+		-m 'not scripts and not long and not docs' -k 'keras and not imports and not readme and not deleted'
 
 lint: $(READY)  ## Ruff, mypy, pyright, import-linter.
 	$(BIN)/ruff check .

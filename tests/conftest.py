@@ -35,6 +35,7 @@ def pytest_configure(config):
     )
     config.addinivalue_line("markers", "long: takes long; `make examples` has them")
     config.addinivalue_line("markers", "integers: where a framework has exact values alone")
+    config.addinivalue_line("markers", "docs: runs what a page shows; `make docs` has them")
     config.addinivalue_line("markers", "scripts: runs one of ours; `make examples` has them")
     config.addinivalue_line(
         "markers", "since(version): PyTorch's, from which on its compiler can do this"

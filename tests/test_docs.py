@@ -26,6 +26,7 @@ INSTALLS = ("git ", "make ", "pip ")
 """How a line starts that sets up an environment, which these tests run in."""
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("page", [page for page, blocks in PAGES.items() if blocks])
 def test_page_prints_what_its_comments_say(page, tmp_path):
     code = "\n".join(text for language, text in PAGES[page] if language == "python")
