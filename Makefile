@@ -123,6 +123,11 @@ docs: $(READY)  ## Build the documentation in build/docs/html: its code runs, it
 bench: $(READY)  ## Measure ours against the built-ins and the memory floor.
 	$(BIN)/python -m benchmarks $(ARGS)
 
+BENCH = $(BUILD)/bench.json
+table-bench: $(READY)  ## The tables of docs/speed.md, of what `make bench` found last.
+	$(BIN)/python -m benchmarks --from $(BENCH) --markdown > $(BUILD)/bench.md
+	$(BIN)/python docs/ext/made.py "make bench" < $(BUILD)/bench.md > docs/tables/bench.md
+
 DIST := $(BUILD)/dist
 release: $(READY)  ## The sdist and the wheel, checked; the sdist passes its own tests.
 	rm -rf $(DIST) $(BUILD)/sdist && mkdir -p $(BUILD)/sdist

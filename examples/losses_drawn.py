@@ -1,4 +1,4 @@
-"""rho, psi and curvature of five losses, drawn to docs/losses.png (`--out`)."""
+"""rho, psi and curvature of five losses, drawn to build/losses.png (`--out`)."""
 
 import argparse
 from pathlib import Path

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
+sys.path.append(str(DOCS / "ext"))
+import made
+
 PAGES = {
     path.relative_to(DOCS).with_suffix("").as_posix(): re.findall(
         r"^```(python|sh|text)\n(.*?)^```",
@@ -67,3 +70,19 @@ def test_page_prints_what_its_comments_say(page, tmp_path):
     for line in lines:
         # 1 is an answer of our commands: nothing fits, or there is something to suggest.
         run("bash", "-ec", line, answers=(0, 1) if line.startswith("l2core ") else (0,))
+
+
+def test_a_table_says_whether_the_code_has_changed():
+    assert "changed" not in made.marked(made.stamp("make it"))
+    assert "changed since" in made.marked("Made by `make it` on a day with it; code 0123456789ab.")
+
+
+def test_code_is_what_it_does():
+    one, other = '"""A."""\nx = 1', '"""B."""\n\nx = 1  # as it was\n'
+    assert made.bare(one) == made.bare(other) != made.bare('"""A."""\nx = 2')
+
+
+@pytest.mark.parametrize("table", ["bench", "capabilities", "clients", "conformance", "splits"])
+def test_a_table_says_when_and_of_what_it_was_made(table):
+    text = (DOCS / "tables" / f"{table}.md").read_text(encoding="utf-8")
+    assert len(made.LINE.findall(text)) == 1
