@@ -42,6 +42,9 @@ def best_constant(loss: LossLike, target: Array, weight: Array | None = None) ->
     left = _edge(low, high, lambda c: _slope(rho, c, y, w) < 0)[0]
     right = _edge(low, high, lambda c: _slope(rho, c, y, w) <= 0)[1]
     found = 0.5 * left + 0.5 * right
+    at = y[(y >= left) & (y <= right)]
+    if at.size and right - left <= EPS * float(np.max(np.abs(y))):
+        found = float(at[0])  # a kink, which halving does not end at where it is 0
     least = _total(rho, grid[best], y, w)
     if _total(rho, found, y, w) > least + 8 * EPS * abs(least):
         # Several minima between both: closer and closer about the best that is known.

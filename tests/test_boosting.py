@@ -61,6 +61,8 @@ def test_known_constants():
     np.testing.assert_allclose(best_constant("squared_error", Y), Y.mean(), rtol=1e-14)
     assert abs(best_constant("squared_error", Y, W) - np.average(Y, weights=W)) < 1e-14
     assert abs(best_constant("absolute_error", Y) - np.median(Y)) < 1e-15
+    assert best_constant("absolute_error", [0.0, 0.0, 0.0, 1.0, 1.0]) == 0
+    assert best_constant("absolute_error", [0.0, 0.0, 1.0, 1.0]) == 0.5
     assert abs(best_constant("absolute_error", [4.0, 1, 3, 2]) - 2.5) < 1e-14
     assert abs(best_constant(Quantile(0.9), Y) - np.quantile(Y, 0.9, method="inverted_cdf")) < 1e-14
     assert best_constant("huber", [5.0, np.nan], [1.0, 0.0]) == 5.0
