@@ -134,7 +134,7 @@ def one_dimensional_weights() -> Row:
     y_true, y_pred = np.zeros(3, "float32"), np.array([1.0, 100.0, 1.0], "float32")
     weight = np.array([1.0, 0.0, 1.0], "float32")
     return Row(
-        "1-D data, squared errors 1, 10000, 1, weights 1, 0, 1: weights do not select",
+        "1-D data, squared errors 1, 10000, 1, weights 1, 0, 1, divided by n: weights do not select",
         "Keras MeanSquaredError",
         number(keras.losses.MeanSquaredError()(y_true, y_pred, sample_weight=weight)),
         number(l2keras.MeanSquaredError()(y_true, y_pred, sample_weight=weight)),

@@ -24,9 +24,13 @@ class BiasVariance(NamedTuple):
     """``mse = bias_squared + variance + noise``, to rounding."""
 
     mse: Array
+    """Of all models, in mean."""
     bias_squared: Array
+    """Of the mean of the models."""
     variance: Array
+    """Of the models about their mean."""
     noise: Array | float
+    """That of the targets, as it was told; 0 if it was not."""
 
 
 def bias_variance(

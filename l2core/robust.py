@@ -42,7 +42,9 @@ class RobustFit(NamedTuple):
     weight: Array
     """(N,): ω·psi(u)/u of each residual u = r/scale, by which this is a least-squares fit."""
     iterations: int
+    """Least-squares fits that were made."""
     converged: bool
+    """Whether the last one changed the coefficients by less than asked."""
 
 
 def trim(

@@ -41,6 +41,17 @@ def test_few_elements_at_a_glance_as_by_the_whole_way(reduction):
             same(criterion(x, -x), found)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "uint8", "int16", "bool"])
+@pytest.mark.parametrize("n", [3, 20_000])
+def test_few_and_many_of_every_dtype(harness, dtype, n):
+    """At a glance or not: the small integers in a dtype that is no float32."""
+    face = harness.face(Criterion(SquaredError(), exact=True))
+    p, t = (np.arange(n) // k % 2 for k in (1, 2))
+    p, t = (harness.array(x.astype(np.float32), dtype) for x in (p, t))
+    wanted = rounded(Fraction(sum((i % 2) != (i // 2 % 2) for i in range(n)), n), "float32")
+    assert harness.numpy(face(p, t)) == wanted
+
+
 def test_sums_of_sizes_among_which_some_are_taken_for_0(harness):
     """2^-127 is, under XLA: it decides the last digit of this sum."""
     p = np.array([2.0**-58, 2.0**-82 - 2.0**-106, 2.0**-106 - 2.0**-130, 2.0**-127], np.float32)

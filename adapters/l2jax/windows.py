@@ -111,8 +111,8 @@ def multi_steps(
 ) -> Any:
     """``optax.MultiSteps`` whose windows are exact means, however uneven their micro-batches are.
 
-    ``update(grads, state, params, terms=terms)`` takes the gradient of the *numerator* of each
-    micro-batch, and its terms (no axes; weights without gradient):
+    ``update(grads, state, params, terms=terms)`` takes the gradient of the numerator (not of the mean)
+    of each micro-batch, and its terms (no axes; weights without gradient)::
 
         grads, terms = jax.grad(lambda p: ((t := terms_of(p)).numerator, t), has_aux=True)(params)
 

@@ -69,10 +69,8 @@ def fields(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: lis
             found.append(f":param {told}: {plain(field[2])}")
             inside = True
         else:
-            if inside and line and not line.startswith(" "):
-                found.append("")
-                inside = False
-            found.append(plain(line))
+            # What goes on in the same paragraph belongs to the field.
+            found.append(("    " if inside and line else "") + plain(line).lstrip(" " * inside))
         paragraph = bool(line)
         inside = inside and paragraph
     lines[:] = found

@@ -133,7 +133,7 @@ def markdown(run: Run) -> str:
         summary = (
             f"{who}: {len(rows)} implementations, {len(outcomes)} checks, {_counted(outcomes)}"
         )
-        parts.append(f"**{summary}**\n\n{table}\n")
+        parts.append(f"### {summary}\n\n{table}\n")
     return "\n".join(parts)
 
 

@@ -41,7 +41,7 @@ class Cauchy(Loss):
     r"""rho = ½c² log(1 + (r/c)²), psi = r / (1 + (r/c)²): near 0 it is ½r².
 
     c > 0; 2.3849 has 95 % of the efficiency of least squares on Gaussian errors. SciPy's
-    ``least_squares(loss="cauchy", f_scale=c)``, statsmodels ``norms.Cauchy``; also called Lorentzian.
+    ``least_squares(loss="cauchy", f_scale=c)``; also called Lorentzian.
     """
 
     c: float = 1.0

@@ -74,7 +74,7 @@ def main() -> None:
         runs[framework][name] = tried(FRAMEWORKS[framework][0], backend)
     for framework in FRAMEWORKS:
         summary, lines = table(framework, runs[framework])
-        print(f"**{summary}**\n")
+        print(f"## {summary}\n")
         print("\n".join(lines), end="\n\n")
 
 

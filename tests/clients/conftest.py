@@ -119,6 +119,6 @@ class Table:
         for (name, found), run in sorted(self.rows.items(), key=lambda row: row[0][0].lower()):
             told = dict.fromkeys(sentence for *_, sentence in sorted(run))
             sentences = [sentence for sentence in told if (name, sentence) not in self.untrue]
-            cells = (name, found, "; ".join(sentences))
+            cells = (name, found, "<br>".join(sentences))
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         self.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
