@@ -88,7 +88,7 @@ def colour(outcomes: list[Outcome]) -> str:
 
 
 def worst(outcomes: list[Outcome]) -> str:
-    """The largest error of what passed, in ULP."""
+    """The largest error of what passed, in ULP, where its terms do not cancel."""
     passed = [o.ulps for o in outcomes if o.verdict == PASSED]
     return f"{max(passed):.1f}" if passed and max(passed) > 0 else ""
 
