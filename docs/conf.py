@@ -37,7 +37,7 @@ extensions = [
 ]
 exclude_patterns = ["_made", "tables"]
 nitpicky = True
-myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_class_signature = "mixed"

@@ -82,7 +82,10 @@ def test_code_is_what_it_does():
     assert made.bare(one) == made.bare(other) != made.bare('"""A."""\nx = 2')
 
 
-@pytest.mark.parametrize("table", ["bench", "capabilities", "clients", "conformance", "splits"])
+@pytest.mark.parametrize(
+    "table", ["bench", "capabilities", "clients", "conformance", "hessians", "splits"]
+)
 def test_a_table_says_when_and_of_what_it_was_made(table):
     text = (DOCS / "tables" / f"{table}.md").read_text(encoding="utf-8")
     assert len(made.LINE.findall(text)) == 1
+    assert "Traceback" not in text
