@@ -243,9 +243,14 @@ def written(criterion: Criterion, face: str) -> str:
     return re.sub(r"\binf\b", "float('inf')", code)
 
 
-def of_ours(name: str, harness: str, face: str, **description: Any) -> Subject:
-    """All of :func:`criteria` by the class of this name, whose arguments are the core's."""
-    claims = tuple(Claim(c, written(c, face)) for c in criteria())
+def of_ours(
+    name: str, harness: str, face: str, *, exact: bool = True, **description: Any
+) -> Subject:
+    """All of :func:`criteria` by the class of this name, whose arguments are the core's.
+
+    exact: whether there are exact values, which ask for integers of the framework's own.
+    """
+    claims = tuple(Claim(c, written(c, face)) for c in criteria() if exact or not c.exact)
     takes = {name: name for name in ("weight", "mask", "denominator", *every_parameter())}
     defaults: dict[str, Any] = {"takes": takes, "mergeable": True, "selects": True}
     defaults |= {"pairwise": True, "ours": True}
@@ -271,7 +276,12 @@ def numpy_subjects() -> list[Subject]:
     """The core itself, on NumPy and on any other namespace of the array standard here."""
     names = {"numpy": "l2core"}
     return [
-        of_ours(names.get(h.name, f"l2core on {h.name}"), h.name, "l2core.Criterion")
+        of_ours(
+            names.get(h.name, f"l2core on {h.name}"),
+            h.name,
+            "l2core.Criterion",
+            exact=h.name == NUMPY,
+        )
         for h in harnesses(NUMPY)
     ]
 
