@@ -34,6 +34,7 @@ model = catboost.CatBoostRegressor(
     leaf_estimation_iterations=10,
     verbose=False,
     thread_count=1,
+    allow_writing_files=False,
 )
 by_catboost = model.fit(data).predict(data)
 
