@@ -83,7 +83,7 @@ def test_code_is_what_it_does():
 
 
 @pytest.mark.parametrize(
-    "table", ["bench", "capabilities", "clients", "conformance", "hessians", "splits"]
+    "table", ["bench", "capabilities", "clients", "conformance", "hessians", "small", "splits"]
 )
 def test_a_table_says_when_and_of_what_it_was_made(table):
     text = (DOCS / "tables" / f"{table}.md").read_text(encoding="utf-8")
