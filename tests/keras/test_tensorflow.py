@@ -270,3 +270,22 @@ def test_variables_as_weights_of_eager_calls(loss, shape):
         )
     assert value.numpy() == 2
     assert tape.gradient(value, weight).numpy().sum() == 1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 1000])
+def test_sums_of_lengths_that_are_open_while_tracing(n, compiled):
+    """Below and above where rows begin: the value, and the gradient where weight and prediction are one."""
+    vector = tf.TensorSpec([None])
+
+    @tf.function(input_signature=[vector], jit_compile=compiled)
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = l2core.Criterion(reduction="sum")(x, tf.zeros_like(x), weight=x)
+        return value, tape.gradient(value, x)
+
+    x = np.arange(1, n + 1, dtype=np.float32) % 8  # of which all sums are exact
+    value, grad = both(tf.constant(x))
+    assert value.numpy() == np.sum(x**3, dtype=np.float64)
+    np.testing.assert_array_equal(grad.numpy(), 3 * x**2)
