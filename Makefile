@@ -107,7 +107,7 @@ tables: $(READY)  ## The tables of capabilities and of conformance in docs/table
 	$(BIN)/python tests/capabilities > $(BUILD)/capabilities.md
 	$(BIN)/python docs/ext/made.py "python tests/capabilities" \
 		< $(BUILD)/capabilities.md > docs/tables/capabilities.md
-	$(BIN)/python -m l2core.conformance --markdown $(BUILD)/conformance.md > /dev/null; test $$? -le 1
+	$(BIN)/python -m l2core.conformance --markdown $(BUILD)/conformance.md
 	$(BIN)/python docs/ext/made.py "make conformance" \
 		< $(BUILD)/conformance.md > docs/tables/conformance.md
 
